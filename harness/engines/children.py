@@ -1,0 +1,213 @@
+"""What runs in the child processes, and the messages that go to and fro.
+
+Both mains answer every message with one message, so the driver always knows who is busy with
+what. Text that a model prints goes to stderr: stdout is data.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sepbench.harness.api import Query
+from sepbench.harness.engines.arena import Block, BlockReader
+from sepbench.harness.records import CellFacts, Failure
+from sepbench.harness.stages.score import ItemInput, ItemScores, score_items
+from sepbench.harness.stages.separate import (
+    ModelSpec,
+    PairInput,
+    PairResult,
+    SceneInput,
+    SeparationStage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PairMessage:
+    """One estimate to make into `out`."""
+
+    query: Query
+    seed: int
+    out: Block
+    reference: Block | None
+
+
+@dataclass(frozen=True, slots=True)
+class SceneMessage:
+    """A mixture and what is asked of it."""
+
+    mixture: Block
+    sample_rate: int
+    downmix: bool
+    pairs: tuple[PairMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadMessage:
+    """Make and load the model."""
+
+    spec: ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class SeparateMessage:
+    """Separate these scenes together."""
+
+    scenes: tuple[SceneMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Answer to `LoadMessage`."""
+
+    facts: CellFacts | None
+    failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True)
+class Separated:
+    """Answer to `SeparateMessage`: per scene, per pair."""
+
+    results: list[list[PairResult]]
+    peak_memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemMessage:
+    """One estimate to score; `reference` None means silence."""
+
+    target: str
+    reference: Block | None
+    estimate: Block
+    metrics: tuple[str, ...]
+    check: tuple[str, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreScene:
+    """One scene to score."""
+
+    mixture: Block
+    sources: Mapping[str, Block]
+    items: tuple[ItemMessage, ...]
+    sample_rate: int
+    keep: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreMessage:
+    """Score these scenes, each by itself."""
+
+    scenes: tuple[ScoreScene, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Answer to `ScoreMessage`: per scene, per item."""
+
+    results: list[list[ItemScores]]
+
+
+Message: TypeAlias = LoadMessage | SeparateMessage | ScoreMessage
+Answer: TypeAlias = Loaded | Separated | Scored
+
+
+def separation_main(connection: Connection, threads: int) -> None:
+    """The process of one model: load once, then separate until the driver hangs up."""
+    _settle()
+    import torch
+
+    from sepbench.harness.stages.device import peak_memory
+
+    torch.set_num_threads(threads)
+    stage: SeparationStage | None = None
+    device = "cpu"
+    reader = BlockReader()
+    while (message := _receive(connection)) is not None:
+        if isinstance(message, LoadMessage):
+            stage = SeparationStage(message.spec)
+            try:
+                facts = stage.load()
+            except Exception as error:  # told to the driver, which ends the cell
+                connection.send(Loaded(None, Failure.of(error)))
+                continue
+            device = facts.device
+            connection.send(Loaded(facts, None))
+        elif isinstance(message, SeparateMessage) and stage is not None:
+            scenes = [_scene_input(scene, reader) for scene in message.scenes]
+            results = stage.separate(scenes)
+            del scenes
+            connection.send(Separated(results, peak_memory(device)))
+
+
+def scoring_main(connection: Connection) -> None:
+    """One scorer: score until the driver hangs up."""
+    _settle()
+    reader = BlockReader()
+    while (message := _receive(connection)) is not None:
+        if isinstance(message, ScoreMessage):
+            connection.send(Scored([_score(scene, reader) for scene in message.scenes]))
+
+
+def _scene_input(scene: SceneMessage, reader: BlockReader) -> SceneInput:
+    return SceneInput(
+        mixture=reader.array(scene.mixture),
+        sample_rate=scene.sample_rate,
+        downmix=scene.downmix,
+        pairs=tuple(
+            PairInput(
+                query=pair.query,
+                seed=pair.seed,
+                out=reader.array(pair.out),
+                reference=reader.array(pair.reference) if pair.reference else None,
+            )
+            for pair in scene.pairs
+        ),
+    )
+
+
+def _score(scene: ScoreScene, reader: BlockReader) -> list[ItemScores]:
+    mixture = reader.array(scene.mixture)
+    items = [
+        ItemInput(
+            target=item.target,
+            reference=reader.array(item.reference) if item.reference else np.zeros_like(mixture),
+            estimate=reader.array(item.estimate),
+            metrics=item.metrics,
+            check=item.check,
+        )
+        for item in scene.items
+    ]
+    sources = {name: reader.array(block) for name, block in scene.sources.items()}
+    return score_items(mixture, sources, items, scene.sample_rate, scene.keep)
+
+
+def _settle() -> None:
+    """Make a child a good one: quiet, deaf to Ctrl-C, and gone when its driver is gone."""
+    os.dup2(2, 1)
+    # The driver decides what Ctrl-C means; the terminal sends it to the whole group.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)  # the driver was killed; a computation in progress must not outlive it
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _receive(connection: Connection) -> Any:
+    try:
+        return connection.recv()
+    except (EOFError, ConnectionResetError):
+        return None

@@ -1,0 +1,110 @@
+"""What an engine is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sepbench.harness.api import Dataset, Query, SceneRow, ScoringProtocol
+from sepbench.harness.records import CellFacts, Failure, ItemOutcome
+from sepbench.harness.settings import EngineSettings
+from sepbench.harness.stages.separate import ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemWork:
+    """One item to separate and score.
+
+    Attributes:
+        metrics: ids to compute.
+        check: a recorded value the new estimate must give again, or None.
+        estimate: a kept estimate to score instead of separating, or None.
+    """
+
+    item_id: int
+    target: str
+    absent: bool
+    query: Query
+    seed: int
+    metrics: tuple[str, ...]
+    check: tuple[str, float] | None = None
+    estimate: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SceneWork:
+    """The unit of work: a scene with its pending items."""
+
+    row: SceneRow
+    items: tuple[ItemWork, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellJob:
+    """One cell's pending work; `scenes` is drawn from as room allows.
+
+    Attributes:
+        needs_references: the model is an oracle.
+        joint: all items of a scene go to the model in one call.
+        keep: folder of kept estimates, or None.
+    """
+
+    cell_id: int
+    model: ModelSpec
+    dataset: Dataset
+    protocol: ScoringProtocol
+    needs_references: bool
+    joint: bool
+    scenes: Iterator[SceneWork]
+    keep: Path | None = None
+
+
+class Sink(Protocol):
+    """Where results go. Called from the engine's driver only, never from a worker."""
+
+    def record(self, outcomes: Sequence[ItemOutcome]) -> None:
+        """Make finished items durable."""
+        ...
+
+    def cell_loaded(self, cell_id: int, facts: CellFacts) -> None:
+        """The cell's model is loaded."""
+        ...
+
+    def cell_failed(self, cell_id: int, failure: Failure) -> None:
+        """The cell cannot be carried out."""
+        ...
+
+    def check_files(self, dataset: str, files: Mapping[str, str]) -> None:
+        """Refuse audio that changed since it was scored.
+
+        Raises:
+            ChangedFileError: other bytes under the same name.
+        """
+        ...
+
+    @property
+    def stop(self) -> bool:
+        """True once enough items have failed that the run should end."""
+        ...
+
+
+class Engine(Protocol):
+    """Executes jobs in their order; one item's failure stops nothing."""
+
+    def run(self, jobs: Iterable[CellJob], sink: Sink) -> None:
+        """Carry out all jobs."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineContext:
+    """What both engines need.
+
+    Attributes:
+        scratch: folders that may hold audio in flight, the preferred one first.
+    """
+
+    settings: EngineSettings
+    scratch: tuple[Path, ...] = ()

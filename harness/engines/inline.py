@@ -1,0 +1,129 @@
+"""Everything in this process, one scene after another: for debugging, small tests and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+import numpy as np
+
+from sepbench.harness.api import Samples
+from sepbench.harness.engines.contract import CellJob, EngineContext, ItemWork, SceneWork, Sink
+from sepbench.harness.engines.outcomes import outcome_of, read_kept
+from sepbench.harness.errors import BaselineLoadError
+from sepbench.harness.records import Failure, ItemOutcome
+from sepbench.harness.stages.device import peak_memory
+from sepbench.harness.stages.load import LoadedScene, load_scene
+from sepbench.harness.stages.score import ItemInput, score_items
+from sepbench.harness.stages.separate import PairInput, PairResult, SceneInput, SeparationStage
+
+
+class InlineEngine:
+    """The stages in their order, without processes, threads or timeouts."""
+
+    def __init__(self, context: EngineContext) -> None:
+        self._settings = context.settings
+
+    def run(self, jobs: Iterable[CellJob], sink: Sink) -> None:
+        """Carry out all jobs; consecutive ones of one model share the loaded model."""
+        for spec, group in groupby(jobs, key=lambda job: job.model):
+            stage = SeparationStage(spec)
+            facts = None
+            for job in group:
+                for work in job.scenes:
+                    if sink.stop:
+                        return
+                    if facts is None:
+                        try:
+                            facts = stage.load()
+                        except BaselineLoadError as error:
+                            sink.cell_failed(job.cell_id, Failure.of(error))
+                            break
+                    sink.cell_loaded(job.cell_id, facts)
+                    sink.record(self._scene(job, work, stage, sink))
+
+    def _scene(
+        self, job: CellJob, work: SceneWork, stage: SeparationStage, sink: Sink
+    ) -> list[ItemOutcome]:
+        try:
+            loaded = load_scene(job.dataset, work.row, job.protocol)
+            sink.check_files(job.protocol.dataset, loaded.files)
+        except Exception as error:  # a plugin dataset may raise anything; its items fail
+            failure = Failure.of(error)
+            return [outcome_of(job, item, failure=failure) for item in work.items]
+        estimates = [np.zeros_like(loaded.mixture) for _ in work.items]
+        results = self._separate(job, work.items, loaded, estimates, stage)
+        good = [k for k, result in enumerate(results) if result.failure is None]
+        scores = iter(
+            score_items(
+                loaded.mixture,
+                loaded.sources,
+                [
+                    ItemInput(
+                        target=work.items[k].target,
+                        reference=_reference(loaded, work.items[k]),
+                        estimate=estimates[k],
+                        metrics=work.items[k].metrics,
+                        check=work.items[k].check,
+                    )
+                    for k in good
+                ],
+                loaded.sample_rate,
+                job.keep,
+            )
+            if good
+            else []
+        )
+        peak = peak_memory("cpu")
+        return [
+            outcome_of(
+                job,
+                item,
+                loaded=loaded,
+                pair=result,
+                scored=next(scores) if result.failure is None else None,
+                peak_memory=peak,
+            )
+            for item, result in zip(work.items, results, strict=True)
+        ]
+
+    def _separate(
+        self,
+        job: CellJob,
+        items: Sequence[ItemWork],
+        loaded: LoadedScene,
+        estimates: Sequence[Samples],
+        stage: SeparationStage,
+    ) -> list[PairResult]:
+        results = [PairResult() for _ in items]
+        asked = []
+        for k, item in enumerate(items):
+            if item.estimate is None:
+                asked.append(k)
+                continue
+            try:
+                estimates[k][...] = read_kept(item.estimate, loaded)
+            except Exception as error:  # an unreadable file fails its item
+                results[k].failure = Failure.of(error)
+        if asked:
+            scene = SceneInput(
+                mixture=loaded.mixture,
+                sample_rate=loaded.sample_rate,
+                downmix=job.protocol.model_channels == "downmix",
+                pairs=tuple(
+                    PairInput(
+                        query=items[k].query,
+                        seed=items[k].seed,
+                        out=estimates[k],
+                        reference=_reference(loaded, items[k]) if job.needs_references else None,
+                    )
+                    for k in asked
+                ),
+            )
+            for k, result in zip(asked, stage.separate([scene])[0], strict=True):
+                results[k] = result
+        return results
+
+
+def _reference(loaded: LoadedScene, item: ItemWork) -> Samples:
+    return np.zeros_like(loaded.mixture) if item.absent else loaded.sources[item.target]

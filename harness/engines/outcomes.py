@@ -1,0 +1,63 @@
+"""From what the stages say of an item to the record of it; shared by all engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sepbench.harness.api import Samples
+from sepbench.harness.audio import read_audio
+from sepbench.harness.engines.contract import CellJob, ItemWork
+from sepbench.harness.errors import AudioMismatchError, ItemTimeoutError
+from sepbench.harness.records import Failure, ItemOutcome, Status
+from sepbench.harness.stages.load import LoadedScene
+from sepbench.harness.stages.score import ItemScores
+from sepbench.harness.stages.separate import PairResult
+
+
+def outcome_of(
+    job: CellJob,
+    item: ItemWork,
+    *,
+    failure: Failure | None = None,
+    loaded: LoadedScene | None = None,
+    pair: PairResult | None = None,
+    scored: ItemScores | None = None,
+    peak_memory: int = 0,
+) -> ItemOutcome:
+    """One record from as many stages as the item went through."""
+    pair = pair or PairResult()
+    failure = failure or pair.failure or (scored.failure if scored else None)
+    status: Status = "failed" if scored is None else scored.status
+    if failure is not None and failure.error_type == ItemTimeoutError.__name__:
+        status = "timed-out"
+    rate = loaded.sample_rate if loaded else 1
+    return ItemOutcome(
+        cell_id=job.cell_id,
+        item_id=item.item_id,
+        status=status,
+        scores=scored.scores if scored and failure is None else {},
+        failure=failure,
+        audio_seconds=loaded.mixture.shape[1] / rate if loaded else 0.0,
+        load_seconds=loaded.seconds if loaded else 0.0,
+        condition_seconds=pair.condition_seconds,
+        separate_seconds=pair.separate_seconds,
+        score_seconds=scored.seconds if scored else 0.0,
+        peak_memory=peak_memory,
+        files=loaded.files if loaded else {},
+        example_files=pair.example_files,
+        estimate_sha256=scored.estimate_sha256 if scored else "",
+    )
+
+
+def read_kept(path: Path, loaded: LoadedScene) -> Samples:
+    """A kept estimate, which must fit its mixture.
+
+    Raises:
+        AudioMismatchError: it has another shape.
+    """
+    estimate = read_audio(path, max_channels=loaded.mixture.shape[0]).samples
+    if estimate.shape != loaded.mixture.shape:
+        raise AudioMismatchError(
+            f"Kept estimate {path} has shape {estimate.shape}, its mixture {loaded.mixture.shape}."
+        )
+    return estimate

@@ -1,0 +1,111 @@
+"""One child process: started with `spawn`, spoken to through its own pipe, killed when it hangs.
+
+Each child has a pipe of its own, so that one that dies takes no lock or queue with it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+from sepbench.harness.engines.children import Answer, Message
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+class Child:
+    """A running child.
+
+    Args:
+        name: for process lists and messages.
+        main: module-level function that serves the connection.
+        arguments: further arguments of `main`.
+        threads: BLAS and OpenMP threads.
+    """
+
+    def __init__(
+        self, name: str, main: Callable[..., None], arguments: tuple[Any, ...], threads: int
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self.name = name
+        self.connection: Connection = ours
+        self.deadline: float | None = None
+        self._process = context.Process(target=main, args=(theirs, *arguments), name=name)
+        with _environment(threads):
+            self._process.start()
+        theirs.close()
+
+    @property
+    def sentinel(self) -> int:
+        """Becomes ready when the process ends."""
+        return self._process.sentinel
+
+    def send(self, message: Message, seconds: float) -> None:
+        """Hand over work that may take so long; a dead child is noticed by its sentinel."""
+        self.deadline = time.monotonic() + seconds
+        try:
+            self.connection.send(message)
+        except OSError:
+            pass
+
+    def receive(self) -> Answer | None:
+        """The answer that is waiting; None when the child died instead."""
+        try:
+            answer: Answer = self.connection.recv()
+        except (EOFError, OSError):
+            return None
+        self.deadline = None
+        return answer
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the current work has taken longer than it may."""
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def kill(self) -> str:
+        """End it at once; returns how it ended, in words."""
+        ended_by_itself = not self._process.is_alive()
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
+        code = self._process.exitcode or 0
+        if not ended_by_itself:
+            return "was stopped"
+        if code < 0:
+            hint = " (often: out of memory)" if code == -9 else ""
+            return f"was killed by signal {-code}{hint}"
+        return f"ended with exit code {code}"
+
+    def close(self) -> None:
+        """Hang up and let it end; kill it if it does not."""
+        self.connection.close()
+        self._process.join(timeout=5)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+@contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """Thread counts reach BLAS only through variables set before the child's imports."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,187 @@
+"""Identities: what makes two results the same number, and nothing else.
+
+A cell's identity covers exactly what can change an estimate or a reference. Metrics, aggregation,
+prose, batch size, worker count, `--limit` and which files happen to be present stay outside.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sepbench.harness.api import BaselineCard, Query, QueryKind, ScoringProtocol
+
+# Raised when resampling, channel handling, chunking or mixing-down in the stages changes what a
+# model gets or what becomes of its output: old and new estimates then live in different cells.
+PIPELINE_VERSION = 1
+
+
+def canonical(value: object) -> str:
+    """JSON with sorted keys and no blanks: equal objects give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: object) -> str:
+    """SHA-256 of the canonical JSON, hexadecimal."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seed_of(*parts: object) -> int:
+    """A 63-bit seed that depends on the parts alone, not on order or machine."""
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def query_key(query: Query) -> str:
+    """The same text for the same question: key of the condition cache."""
+    return canonical(
+        {
+            "text": query.text,
+            "label": query.label,
+            "examples": [[example.clip_id, str(example.path or "")] for example in query.examples],
+        }
+    )
+
+
+def source_digest(module: str) -> str:
+    """Digest of the code behind a baseline: its module and what that imports from its package.
+
+    Comments, docstrings and formatting do not count, so that tidying a file keeps its results.
+    For built-ins the package is `sepbench.baselines`, for others the first part of the name.
+    A module without Python source (compiled, typed in a notebook) counts by its name alone.
+    """
+    parts = module.split(".")
+    package = ".".join(parts[:2]) if parts[0] == "sepbench" else parts[0]
+    waiting, seen = [module], dict[str, str]()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        source = _source_of(name)
+        if source is None:
+            seen[name] = ""
+            continue
+        tree = ast.parse(source)
+        seen[name] = hashlib.sha256(_code_only(tree).encode()).hexdigest()
+        is_package = _is_package(name)
+        waiting += [
+            found
+            for found in _imports(tree, name, is_package)
+            if (found == package or found.startswith(package + ".")) and _source_of(found)
+        ]
+    return digest(seen)
+
+
+def baseline_identity(
+    name: str,
+    card: BaselineCard,
+    *,
+    source: str,
+    settings: Mapping[str, Any],
+    precision: str,
+    chunk_seconds: float,
+    overlap_seconds: float,
+) -> dict[str, Any]:
+    """What can change an estimate on the model's side.
+
+    Settings that name checkpoint files count by the file's contents, not by its path.
+    """
+    plain: dict[str, Any] = {}
+    checkpoints: dict[str, str] = {}
+    for key, value in settings.items():
+        if key.endswith("checkpoint") and value is not None and Path(str(value)).is_file():
+            checkpoints[key] = file_sha256(Path(str(value)))
+        else:
+            plain[key] = value
+    chunk = (
+        {"seconds": chunk_seconds, "overlap_seconds": overlap_seconds}
+        if card.chunking == "harness"
+        else card.chunking
+    )
+    return {
+        "baseline": name,
+        "version": card.version,
+        "source": source,
+        "settings": plain,
+        "checkpoints": checkpoints,
+        "precision": precision,
+        "chunk": chunk,
+        "sample_rate": card.sample_rate,
+        "pipeline": PIPELINE_VERSION,
+    }
+
+
+def task_identity(
+    protocol: ScoringProtocol, *, revision: str, mixing: str, kind: QueryKind, shots: int | None
+) -> dict[str, Any]:
+    """What can change a mixture, a reference or a query."""
+    rule = protocol.query
+    query: dict[str, Any] = {"kind": kind}
+    if kind == "audio":
+        query |= {"shots": shots, "pool": rule.pool}
+    if kind == "text":
+        query |= {"template": rule.template}
+    return {
+        "protocol": protocol.name,
+        "dataset": protocol.dataset,
+        "list": protocol.list_name,
+        "revision": revision,
+        "mixing": mixing,
+        "sample_rate": protocol.sample_rate,
+        "channels": protocol.channels,
+        "model_channels": protocol.model_channels,
+        "query": query,
+    }
+
+
+def _source_of(module: str) -> str | None:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin).read_text(encoding="utf-8")
+
+
+def _is_package(module: str) -> bool:
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.submodule_search_locations is not None
+
+
+def _code_only(tree: ast.Module) -> str:
+    """The syntax tree as text, without docstrings and positions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body
+            if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+                node.body = body[1:] or [ast.Pass()]
+    return ast.dump(tree)
+
+
+def _imports(tree: ast.Module, module: str, is_package: bool) -> Sequence[str]:
+    """Absolute names of everything the module imports, attributes included as guesses."""
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = module.split(".")
+                keep = len(parents) - node.level + (1 if is_package else 0)
+                base = ".".join([*parents[:keep], *([node.module] if node.module else [])])
+            found.append(base)
+            found += [f"{base}.{alias.name}" for alias in node.names]
+    return [name for name in found if name]

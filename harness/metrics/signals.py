@@ -1,0 +1,52 @@
+"""Signals as metrics want them: float64 NumPy, whatever came in, and of equal shape."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Signal: TypeAlias = npt.NDArray[Any] | Tensor
+else:
+    Signal: TypeAlias = Any
+
+Float64: TypeAlias = npt.NDArray[np.float64]
+
+
+def is_tensor(signal: Signal) -> TypeGuard[Tensor]:
+    """Whether it is a torch tensor, found out without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(signal, torch.Tensor)
+
+
+def to_float64(signal: Signal) -> Float64:
+    """The same numbers as a float64 NumPy array; a tensor is detached and brought to the host."""
+    if is_tensor(signal):
+        return np.asarray(signal.detach().cpu().double().numpy())
+    return np.asarray(signal, dtype=np.float64)
+
+
+def pair(reference: Signal, estimate: Signal) -> tuple[Float64, Float64]:
+    """A reference and an estimate of one shape, channels laid end to end.
+
+    Args:
+        reference: (N,) or (C, N), NumPy array or torch tensor of any real type.
+        estimate: of the same shape.
+
+    Returns:
+        Two float64 arrays of shape (C·N,).
+
+    Raises:
+        ValueError: the shapes differ, or there are more than two axes; both shapes are named.
+    """
+    if tuple(reference.shape) != tuple(estimate.shape) or reference.ndim not in (1, 2):
+        raise ValueError(
+            f"Reference {tuple(reference.shape)} and estimate {tuple(estimate.shape)} must have "
+            "one shape, (N,) or (C, N)."
+        )
+    return to_float64(reference).ravel(), to_float64(estimate).ravel()

@@ -1,0 +1,102 @@
+"""Protocols as data: `configs/protocol/*.yaml`, or a `protocols` table on a plugin dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from sepbench.harness.api import QueryRule, ScoringProtocol
+from sepbench.harness.errors import SettingError, UnknownNameError, near_matches
+
+_FIELDS = {
+    "name": str,
+    "dataset": str,
+    "list": str,
+    "sample_rate": int,
+    "channels": str,
+    "model_channels": str,
+    "query": Mapping,
+    "metrics": list,
+    "aggregate": str,
+    "expected_items": int,
+    "summary": str,
+    "published": list,
+    "choices": list,
+}
+_QUERY_FIELDS = {"kinds": list, "shots": int, "pool": str, "template": str}
+_CHOICES = {
+    "channels": ("mono", "native"),
+    "model_channels": ("per-channel", "downmix"),
+    "aggregate": ("mean", "median"),
+}
+KINDS = ("text", "label", "audio")
+
+
+def protocol_names() -> tuple[str, ...]:
+    """Names of the protocols that ship with the package."""
+    folder = files("sepbench.harness.configs.protocol")
+    return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml")))
+
+
+def load_protocol(
+    name: str, extra: Mapping[str, Mapping[str, Any]] | None = None
+) -> ScoringProtocol:
+    """One protocol by name.
+
+    Args:
+        name: of a packaged protocol or of one in `extra`.
+        extra: a dataset plugin's own protocols, name -> the fields of the YAML form.
+
+    Raises:
+        UnknownNameError: no such protocol.
+        SettingError: unknown or ill-typed fields.
+    """
+    own = dict(extra or {})
+    if name in own:
+        return parse_protocol({"name": name, **own[name]}, f"protocol '{name}'")
+    names = protocol_names()
+    if name not in names:
+        raise UnknownNameError("protocol", name, [*names, *own])
+    import yaml
+
+    text = files("sepbench.harness.configs.protocol").joinpath(f"{name}.yaml").read_text("utf-8")
+    return parse_protocol({"name": name, **yaml.safe_load(text)}, f"protocol/{name}.yaml")
+
+
+def parse_protocol(fields: Mapping[str, Any], where: str) -> ScoringProtocol:
+    """Check the fields of a protocol and make the dataclass.
+
+    Raises:
+        SettingError: names the field, what it holds and what is expected.
+    """
+    _check_fields(fields, _FIELDS, where)
+    for key, choices in _CHOICES.items():
+        if key in fields and fields[key] not in choices:
+            raise SettingError(f"{where}: '{key}' is {fields[key]!r}; one of {', '.join(choices)}.")
+    for key in ("dataset", "list", "sample_rate", "metrics"):
+        if key not in fields:
+            raise SettingError(f"{where}: the field '{key}' is missing.")
+    query = dict(fields.get("query") or {})
+    _check_fields(query, _QUERY_FIELDS, f"{where}, query")
+    kinds = tuple(query.get("kinds", KINDS))
+    for kind in kinds:
+        if kind not in KINDS:
+            raise SettingError(f"{where}: query kind {kind!r}; one of {', '.join(KINDS)}.")
+    rest = {k: v for k, v in fields.items() if k not in ("list", "query")}
+    for key in ("metrics", "published", "choices"):
+        if key in rest:
+            rest[key] = tuple(rest[key])
+    return ScoringProtocol(
+        list_name=fields["list"], query=QueryRule(**{**query, "kinds": kinds}), **rest
+    )
+
+
+def _check_fields(fields: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    for key, value in fields.items():
+        if key not in known:
+            raise SettingError(f"{where}: unknown field '{key}'.{near_matches(key, known)}")
+        if value is not None and not isinstance(value, known[key]):
+            raise SettingError(
+                f"{where}: '{key}' is {value!r}; expected {known[key].__name__.lower()}."
+            )

@@ -1,0 +1,107 @@
+"""From a dataset as asked for to an open one with its protocol."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sepbench.harness.api import Dataset, ScoringProtocol
+from sepbench.harness.errors import (
+    BenchError,
+    MissingRootError,
+    PluginError,
+    SettingError,
+    near_matches,
+)
+from sepbench.harness.protocols import load_protocol
+from sepbench.harness.run.catalogs import DATASETS
+from sepbench.harness.settings import RunSettings
+
+DATA_VARIABLE = "SEPBENCH_DATA"
+
+
+def root_variable(name: str) -> str:
+    """The environment variable that names a dataset's folder."""
+    return "SEPBENCH_" + name.upper().replace("-", "_")
+
+
+def find_root(name: str, given: str | Path | None) -> Path | None:
+    """The folder of a dataset: the one given, its own variable, or a folder of SEPBENCH_DATA."""
+    if given is not None:
+        return Path(given).expanduser()
+    own = os.environ.get(root_variable(name))
+    if own:
+        return Path(own).expanduser()
+    parent = os.environ.get(DATA_VARIABLE)
+    if parent and (Path(parent).expanduser() / name).is_dir():
+        return Path(parent).expanduser() / name
+    return None
+
+
+def open_dataset(name: str, settings: Mapping[str, Any] | None = None) -> Dataset:
+    """A dataset by name, its folder found, its settings checked.
+
+    Raises:
+        UnknownNameError, PluginError: as the registry.
+        SettingError: it has no such setting.
+        MissingRootError: the folder that was given does not exist.
+    """
+    made = DATASETS.load(name)
+    given = dict(settings or {})
+    root = find_root(name, given.pop("root", None))
+    if root is not None and not root.is_dir():
+        raise MissingRootError(
+            f"Dataset {name}: the folder {root} does not exist. Give another with "
+            f"--root {name}=FOLDER or {root_variable(name)}."
+        )
+    parameters = inspect.signature(made).parameters
+    for key in given:
+        if key not in parameters:
+            raise SettingError(
+                f"Dataset '{name}' has no setting '{key}'.{near_matches(key, parameters)}"
+            )
+    try:
+        dataset = made(root, **given)
+    except BenchError:
+        raise
+    except Exception as error:  # a stranger's constructor may raise anything
+        raise PluginError(
+            f"Dataset '{name}' cannot be made: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(dataset, Dataset):
+        raise PluginError(
+            f"Dataset '{name}' lacks one of card, default_protocol, scenes, load, clips."
+        )
+    return dataset
+
+
+def open_grid(settings: RunSettings) -> list[tuple[ScoringProtocol, Dataset]]:
+    """The grid's protocols with their datasets, each dataset opened once.
+
+    Raises:
+        UsageError: unknown names, or a protocol of another dataset.
+    """
+    opened: dict[str, Dataset] = {}
+    grid: dict[str, tuple[ScoringProtocol, Dataset]] = {}
+    for text in settings.datasets:
+        name, _, protocol_name = text.partition(":")
+        if name not in opened:
+            opened[name] = open_dataset(name, settings.dataset_settings.get(name))
+        dataset = opened[name]
+        own = getattr(dataset, "protocols", None)
+        protocol = load_protocol(protocol_name or dataset.default_protocol(), own)
+        if protocol.dataset != name:
+            raise SettingError(
+                f"Protocol '{protocol.name}' scores dataset '{protocol.dataset}', not '{name}'."
+            )
+        grid[protocol.name] = (protocol, dataset)
+    unused = set(settings.dataset_settings) - set(opened)
+    if unused:
+        name = sorted(unused)[0]
+        raise SettingError(
+            f"datasets.{name}… sets a dataset that is not in this run.{near_matches(name, opened)}"
+        )
+    return list(grid.values())

@@ -1,0 +1,170 @@
+"""From a model as asked for to a planned one: name, class, settings, identity."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sepbench.harness.api import BaselineCard, QuerySeparator, SceneSeparator
+from sepbench.harness.errors import BenchError, PluginError, SettingError, near_matches
+from sepbench.harness.identity import baseline_identity, source_digest
+from sepbench.harness.plan import PlannedModel
+from sepbench.harness.registry import import_target
+from sepbench.harness.run.catalogs import MODELS
+from sepbench.harness.settings import RunSettings
+from sepbench.harness.stages.separate import ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRequest:
+    """A model as named on the command line.
+
+    Attributes:
+        label: what tables call it.
+        name: in the registry, or "module:Class".
+    """
+
+    label: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> ModelRequest:
+        """`name`, `label=name`, or `label=module:Class`."""
+        label, separator, name = text.partition("=")
+        if separator and not (label and name):
+            raise SettingError(f"Model '{text}': expected NAME or LABEL=NAME.")
+        return cls(label=label, name=name or label)
+
+
+def open_class(name: str) -> tuple[str, Any]:
+    """The target and the class a model name stands for.
+
+    Raises:
+        UnknownNameError, DuplicateNameError, PluginError: as the registry.
+    """
+    if ":" in name:
+        return name, import_target(name, f"model '{name}'")
+    return MODELS.entry(name).target, MODELS.load(name)
+
+
+def plan_models(settings: RunSettings) -> list[PlannedModel]:
+    """The grid's models, the bounds first, each with its identity.
+
+    Raises:
+        UsageError: unknown names or settings, or one label for two models.
+    """
+    requests = [ModelRequest.parse(text) for text in settings.models]
+    asked = {request.label for request in requests}
+    bounds = [ModelRequest(label=name, name=name) for name in settings.bounds if name not in asked]
+    planned: dict[str, PlannedModel] = {}
+    for request in [*bounds, *requests]:
+        model = plan_model(request, settings)
+        before = planned.get(model.label)
+        if before is not None and before.identity != model.identity:
+            raise SettingError(
+                f"Two models are called '{model.label}'. Name a variant: -m OTHER={model.name}."
+            )
+        planned[model.label] = model
+    unused = set(settings.model_settings) - set(planned)
+    if unused:
+        name = sorted(unused)[0]
+        raise SettingError(
+            f"models.{name}… sets a model that is not in this run.{near_matches(name, planned)}"
+        )
+    return list(planned.values())
+
+
+def plan_model(request: ModelRequest, settings: RunSettings) -> PlannedModel:
+    """One model with its settings checked against its constructor."""
+    target, made = open_class(request.name)
+    given = dict(settings.model_settings.get(request.label, {}))
+    complete = complete_settings(made, given, request.label)
+    card = card_of(made, complete, request.label)
+    return PlannedModel(
+        label=request.label,
+        name=request.name,
+        target=target,
+        card=card,
+        settings=given,
+        identity=baseline_identity(
+            request.name,
+            card,
+            source=source_digest(made.__module__),
+            settings=complete,
+            precision=settings.precision,
+            chunk_seconds=settings.chunk_seconds,
+            overlap_seconds=settings.overlap_seconds,
+        ),
+    )
+
+
+def complete_settings(made: Any, given: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """Given settings over the constructor's defaults.
+
+    Raises:
+        SettingError: the constructor has no such parameter, or one is missing.
+    """
+    parameters = {
+        name: parameter
+        for name, parameter in inspect.signature(made).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    for name in given:
+        if name not in parameters:
+            raise SettingError(
+                f"Model '{label}' has no setting '{name}'.{near_matches(name, parameters)}"
+            )
+    missing = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and name not in given
+    ]
+    if missing:
+        raise SettingError(
+            f"Model '{label}' needs {', '.join(missing)}; give models.{label}.{missing[0]}=VALUE."
+        )
+    defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
+    return {**defaults, **given}
+
+
+def card_of(made: Any, settings: Mapping[str, Any], label: str) -> BaselineCard:
+    """The card of an instance, which may depend on its settings. Loads nothing.
+
+    Raises:
+        PluginError: not a separator, or its constructor raises.
+        BenchError: the constructor's own named errors.
+    """
+    try:
+        instance = made(**settings)
+    except BenchError:
+        raise
+    except Exception as error:  # a stranger's constructor may raise anything
+        raise PluginError(
+            f"Model '{label}' cannot be made: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(instance, QuerySeparator | SceneSeparator):
+        raise PluginError(
+            f"Model '{label}' is neither a QuerySeparator (card, load, condition, separate) nor a "
+            "SceneSeparator (card, load, separate_scene)."
+        )
+    if not isinstance(instance.card, BaselineCard):
+        raise PluginError(f"Model '{label}': its card is not a BaselineCard.")
+    return instance.card
+
+
+def spec_of(model: PlannedModel, settings: RunSettings) -> ModelSpec:
+    """What the engine needs to run a planned model."""
+    return ModelSpec(
+        label=model.label,
+        name=model.name,
+        target=model.target,
+        settings=dict(model.settings),
+        device=settings.device,
+        precision=settings.precision,
+        batch_size=settings.batch_size,
+        chunk_seconds=settings.chunk_seconds,
+        overlap_seconds=settings.overlap_seconds,
+        threads=settings.engine.threads,
+    )

@@ -1,0 +1,302 @@
+"""Settings: packaged defaults < workspace file < environment < command line, resolved by Hydra.
+
+The dataclasses own the meaning of each key; `configs/config.yaml` owns its default. Values are
+data only: nothing is instantiated from a configuration, and unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from sepbench.harness.api import QueryKind
+from sepbench.harness.errors import SettingError, UsageError, near_matches
+
+WORKSPACE_FILE = "settings.yaml"
+ENVIRONMENT_PREFIX = "SEPBENCH__"  # SEPBENCH__ENGINE__WORKERS=4 sets engine.workers
+OPEN_SECTIONS = ("models", "datasets")  # keyed by names that only registries know
+PRECISIONS = ("float32", "tf32", "bf16", "fp16")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineSettings:
+    """Where and how the stages run. Nothing here can change a result."""
+
+    name: Literal["local", "inline"] = "local"
+    workers: int = 2
+    loaders: int = 2
+    threads: int = 2
+    memory_bytes: int = 1 << 30
+    item_timeout: float = 900.0
+    load_timeout: float = 1800.0
+    crash_limit: int = 10
+    order: Literal["list", "shuffled"] = "list"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunSettings:
+    """One run, complete.
+
+    Attributes:
+        models: as given: a name, `variant=name`, or `variant=module:Class`.
+        datasets: as given: a name or `name:protocol`.
+        shots: each a cell of its own for audio queries; empty = the protocol's number.
+        resolved: the whole configuration as plain data, kept with the run.
+    """
+
+    models: tuple[str, ...]
+    datasets: tuple[str, ...]
+    workspace: Path
+    model_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    dataset_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    bounds: tuple[str, ...] = ()
+    metrics: tuple[str, ...] | None = None
+    query_kind: QueryKind | None = None
+    shots: tuple[int, ...] = ()
+    chunk_seconds: float = 60.0
+    overlap_seconds: float = 2.0
+    device: str = "auto"
+    precision: str = "float32"
+    batch_size: int = 8
+    limit: int | None = None
+    keep_audio: bool = False
+    max_failures: int | None = None
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+
+
+def resolve(
+    *,
+    workspace: Path,
+    models: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> RunSettings:
+    """Compose the settings of one run.
+
+    Args:
+        workspace: its `settings.yaml`, where there is one, comes after the packaged defaults.
+        models: replaces the default list where not empty; likewise `datasets`.
+        overrides: `key=value` in Hydra's grammar, strongest.
+        environment: variables; `SEPBENCH__A__B=value` sets `a.b`. Default: the process's own.
+
+    Raises:
+        SettingError: an unknown key (near matches in the message) or a value of the wrong kind.
+    """
+    variables = os.environ if environment is None else environment
+    from_environment = [
+        f"{name[len(ENVIRONMENT_PREFIX) :].lower().replace('__', '.')}={value}"
+        for name, value in sorted(variables.items())
+        if name.startswith(ENVIRONMENT_PREFIX)
+    ]
+    file = workspace / WORKSPACE_FILE
+    from_file = _read_workspace_file(file) if file.is_file() else {}
+    config = _compose(from_file, str(file), [*from_environment, *overrides])
+    if models:
+        config["model"] = list(models)
+    if datasets:
+        config["dataset"] = list(datasets)
+    return _typed(config, workspace)
+
+
+def _read_workspace_file(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        data = yaml.safe_load(file.read_text("utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise SettingError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise SettingError(f"{file} must hold KEY: VALUE pairs at its top.")
+    return data
+
+
+def _compose(from_file: dict[str, Any], file: str, overrides: Sequence[str]) -> dict[str, Any]:
+    from hydra import compose, initialize_config_module
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    prepared = [_open_sections(text) for text in overrides]
+    try:
+        with initialize_config_module("sepbench.harness.configs", version_base="1.3"):
+            known = _plain(OmegaConf.to_container(compose("config"), resolve=True))
+            _refuse_unknown(from_file, known, file)
+            # Hydra has no layer between packaged defaults and the command line, so the file's
+            # keys go in as the first, hence weakest, overrides.
+            weakest = [
+                _open_sections(f"{key}={_as_override(value)}") for key, value in _flatten(from_file)
+            ]
+            for text in prepared:
+                _refuse_unknown_override(text, known)
+            config = compose("config", overrides=[*weakest, *prepared])
+            return _plain(OmegaConf.to_container(config, resolve=True))
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise SettingError(
+            f"The settings cannot be composed: {reason} (given: {' '.join(overrides) or file})"
+        ) from error
+
+
+def _plain(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value)
+
+
+def _open_sections(text: str) -> str:
+    """`models.x.y=1` becomes `++models.x.y=1`: these sections take names of the registries."""
+    if text.startswith(tuple(f"{section}." for section in OPEN_SECTIONS)):
+        # Dashes and dots in names: Hydra's keys take dashes; a dot always separates.
+        return f"++{text}"
+    return text
+
+
+def _flatten(data: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in data.items():
+        if isinstance(value, Mapping) and value:
+            flat += _flatten(value, f"{prefix}{key}.")
+        else:
+            flat.append((f"{prefix}{key}", value))
+    return flat
+
+
+def _as_override(value: object) -> str:
+    """A YAML value in Hydra's override grammar."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "[" + ",".join(_as_override(v) for v in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{k}:{_as_override(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, str):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return str(value)
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    for key, _ in _flatten(given):
+        _refuse_key(key, known, where)
+
+
+def _refuse_unknown_override(text: str, known: Mapping[str, Any]) -> None:
+    key, separator, _ = text.partition("=")
+    if not separator and not text.startswith("~"):
+        raise UsageError(
+            f"'{text}' is not a setting. Settings are written KEY=VALUE, for example batch_size=4."
+        )
+    opened = key.startswith(tuple(f"++{section}." for section in OPEN_SECTIONS))
+    if key.startswith(("+", "~")) and not opened:
+        raise SettingError(f"'{text}': settings can be changed (KEY=VALUE), not added or removed.")
+    _refuse_key(key.lstrip("+"), known, "on the command line or in the environment")
+
+
+def _refuse_key(key: str, known: Mapping[str, Any], where: str) -> None:
+    if key.partition(".")[0] in OPEN_SECTIONS or key == "query":
+        return
+    names = {name for name, _ in _flatten(known)}
+    if key not in names:
+        raise SettingError(f"Unknown setting '{key}' ({where}).{near_matches(key, names)}")
+
+
+def _typed(config: dict[str, Any], workspace: Path) -> RunSettings:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    engine = config["engine"]
+    precision = config["precision"]
+    if precision not in PRECISIONS:
+        raise SettingError(f"precision={precision}; one of {', '.join(PRECISIONS)}.")
+    if engine["name"] not in ("local", "inline"):
+        raise SettingError(f"engine.name={engine['name']}; local or inline.")
+    if engine["order"] not in ("list", "shuffled"):
+        raise SettingError(f"engine.order={engine['order']}; list or shuffled.")
+    shots = config["query"]["shots"]
+    chunk, overlap = _number(config, "chunk.seconds"), _number(config, "chunk.overlap_seconds")
+    if not 0 <= overlap <= chunk / 2:
+        raise SettingError(
+            f"chunk.overlap_seconds={overlap} must lie between 0 and half of chunk.seconds={chunk}."
+        )
+    kind = config["query"]["kind"]
+    if kind not in (None, "text", "label", "audio"):
+        raise SettingError(f"query.kind={kind}; one of text, label, audio.")
+    return RunSettings(
+        models=tuple(_names(config["model"], "model")),
+        datasets=tuple(_names(config["dataset"], "dataset")),
+        workspace=workspace,
+        model_settings=_sections(config["models"], "models"),
+        dataset_settings=_sections(config["datasets"], "datasets"),
+        bounds=tuple(_names(config["bounds"] or [], "bounds")),
+        metrics=None if config["metrics"] is None else tuple(_names(config["metrics"], "metrics")),
+        query_kind=kind,
+        shots=tuple(_whole(s, "query.shots") for s in ([] if shots is None else _listed(shots))),
+        chunk_seconds=chunk,
+        overlap_seconds=overlap,
+        device=str(config["device"]),
+        precision=precision,
+        batch_size=_whole(config["batch_size"], "batch_size"),
+        limit=None if config["limit"] is None else _whole(config["limit"], "limit"),
+        keep_audio=bool(config["keep_audio"]),
+        max_failures=None
+        if config["max_failures"] is None
+        else _whole(config["max_failures"], "max_failures"),
+        engine=EngineSettings(
+            name=engine["name"],
+            workers=_auto(engine["workers"], cores or 1, "engine.workers"),
+            loaders=_whole(engine["loaders"], "engine.loaders"),
+            threads=_auto(engine["threads"], cores or 1, "engine.threads"),
+            memory_bytes=_auto(engine["memory_mb"], _auto_memory_mb(), "engine.memory_mb") << 20,
+            item_timeout=_number(config, "engine.item_timeout"),
+            load_timeout=_number(config, "engine.load_timeout"),
+            crash_limit=_whole(engine["crash_limit"], "engine.crash_limit"),
+            order=engine["order"],
+        ),
+        resolved=config,
+    )
+
+
+def _auto_memory_mb() -> int:
+    """An eighth of the machine's memory, between 256 MB and 4 GB."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return 1024
+    return max(256, min(4096, total // 8 >> 20))
+
+
+def _listed(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _names(value: object, key: str) -> list[str]:
+    names = [str(part) for entry in _listed(value) for part in str(entry).split(",")]
+    if any(not name.strip() for name in names):
+        raise SettingError(f"{key} holds an empty name: {value!r}.")
+    return [name.strip() for name in names]
+
+
+def _sections(value: object, key: str) -> dict[str, dict[str, Any]]:
+    if not isinstance(value, Mapping) or not all(isinstance(v, Mapping) for v in value.values()):
+        raise SettingError(f"{key} takes settings by name, for example {key}.NAME.SETTING=VALUE.")
+    return {str(name): dict(settings) for name, settings in value.items()}
+
+
+def _auto(value: object, automatic: int, key: str) -> int:
+    return automatic if value == "auto" else _whole(value, key)
+
+
+def _whole(value: object, key: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SettingError(f"{key}={value}: expected a whole number of at least 1.")
+    return value
+
+
+def _number(config: Mapping[str, Any], key: str) -> float:
+    section, _, name = key.partition(".")
+    value = config[section][name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise SettingError(f"{key}={value}: expected a number of at least 0.")
+    return float(value)

@@ -1,0 +1,1 @@
+"""What happens to a scene, one file a stage: load, condition, separate, score."""

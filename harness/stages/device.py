@@ -1,0 +1,82 @@
+"""Devices and precisions: chosen, checked, described."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from sepbench.harness.errors import SettingError
+
+
+def pick_device(name: str, precision: str) -> Any:
+    """The torch device for a name, with matmul precision set.
+
+    Raises:
+        SettingError: no such device here, or one that does not offer the precision.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SettingError(f"device={name} is not a device: {error}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SettingError(f"device={name}: no CUDA device is available here. Use device=cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SettingError(f"device={name}: there are {torch.cuda.device_count()} CUDA devices.")
+    if device.type == "cpu" and precision in ("tf32", "fp16"):
+        raise SettingError(f"precision={precision} needs a CUDA device; the CPU has float32, bf16.")
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    return device
+
+
+def autocast(device: Any, precision: str) -> AbstractContextManager[Any]:
+    """Context in which a model runs at the stated precision."""
+    import torch
+
+    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision not in kinds:
+        return nullcontext()
+    return torch.autocast(device_type=device.type, dtype=kinds[precision])
+
+
+def peak_memory(device: str) -> int:
+    """Bytes: the device's peak on CUDA, else the peak resident size of this process."""
+    torch = sys.modules.get("torch")
+    if device.startswith("cuda") and torch is not None:
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def count_parameters(model: Any) -> int | None:
+    """Parameters of the networks an object holds; None where it holds none."""
+    import torch
+
+    holders = [model] if isinstance(model, torch.nn.Module) else list(vars(model).values())
+    networks = [held for held in holders if isinstance(held, torch.nn.Module)]
+    if not networks:
+        return None
+    unique = {id(p): p.numel() for network in networks for p in network.parameters()}
+    return sum(unique.values())
+
+
+def versions(device: Any) -> dict[str, str]:
+    """What the estimates were made with."""
+    import torch
+    import torchaudio
+
+    found = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchaudio": torchaudio.__version__,
+    }
+    if device.type == "cuda":
+        found |= {"gpu": torch.cuda.get_device_name(device), "cuda": str(torch.version.cuda)}
+    return found

@@ -1,0 +1,144 @@
+"""Stage 4: from references and estimates to values, a scene at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sepbench.harness.api import Samples, Undefined, Value
+from sepbench.harness.audio import write_wav
+from sepbench.harness.errors import EstimateError
+from sepbench.harness.metrics.catalog import score_scene
+from sepbench.harness.metrics.contract import ScoredItem, ScoredScene
+from sepbench.harness.records import Failure, Status
+
+# A score already recorded must come out again when metrics are added to an old result; estimates
+# of one cell agree within this much whatever the batch size or worker count.
+REPEAT_TOLERANCE_DB = 1e-2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemInput:
+    """One estimate to score.
+
+    Attributes:
+        target: name of its reference.
+        reference: (C, N); silence for an absent target.
+        estimate: (C, N).
+        metrics: ids to compute.
+        check: a recorded (metric id, value) that must come out again; None for a new item.
+    """
+
+    target: str
+    reference: Samples
+    estimate: Samples
+    metrics: tuple[str, ...]
+    check: tuple[str, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemScores:
+    """Values of one item, or why scoring failed."""
+
+    scores: Mapping[str, Value] = field(default_factory=dict)
+    failure: Failure | None = None
+    seconds: float = 0.0
+    estimate_sha256: str = ""
+
+    @property
+    def status(self) -> Status:
+        """`undefined` only where no metric has a value."""
+        if self.failure is not None:
+            return "failed"
+        values = self.scores.values()
+        if values and all(isinstance(value, Undefined) for value in values):
+            return "undefined"
+        return "scored"
+
+
+def score_items(
+    mixture: Samples,
+    sources: Mapping[str, Samples],
+    items: Sequence[ItemInput],
+    sample_rate: int,
+    keep: Path | None = None,
+) -> list[ItemScores]:
+    """Score the estimates of one scene together.
+
+    Args:
+        mixture: (C, N).
+        sources: every known reference of the scene, (C, N) each.
+        items: what to score.
+        sample_rate: Hz.
+        keep: folder of kept estimates; None keeps none.
+    """
+    started = time.perf_counter()
+    wanted = list(dict.fromkeys(m for item in items for m in _wanted(item)))
+    scene = ScoredScene(
+        sample_rate=sample_rate,
+        mixture=mixture,
+        references=sources,
+        items=tuple(
+            ScoredItem(target=i.target, reference=i.reference, estimate=i.estimate) for i in items
+        ),
+    )
+    try:
+        values = score_scene(scene, wanted)
+    except Exception as error:  # a metric plugin may raise anything; the scene's items fail
+        return [ItemScores(failure=Failure.of(error)) for _ in items]
+    share = (time.perf_counter() - started) / len(items)
+    answers = []
+    for item, found in zip(items, values, strict=True):
+        try:
+            _check_repeats(item, found)
+            kept = keep_estimate(item.estimate, sample_rate, keep) if keep is not None else ""
+        except (EstimateError, OSError) as error:
+            answers.append(ItemScores(failure=Failure.of(error), seconds=share))
+            continue
+        answers.append(
+            ItemScores(
+                scores={m: found[m] for m in item.metrics}, seconds=share, estimate_sha256=kept
+            )
+        )
+    return answers
+
+
+def keep_estimate(estimate: Samples, sample_rate: int, folder: Path) -> str:
+    """Store an estimate under the digest of its samples; returns the digest.
+
+    The file appears whole or not at all, also when the process is killed.
+    """
+    samples = np.ascontiguousarray(estimate, dtype=np.float32)
+    sha256 = hashlib.sha256(f"{samples.shape} {sample_rate} ".encode() + samples.tobytes())
+    name = sha256.hexdigest()
+    path = folder / name[:2] / f"{name}.wav"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{name}.{os.getpid()}.part.wav")
+        write_wav(unfinished, samples, sample_rate)
+        unfinished.replace(path)
+    return name
+
+
+def _wanted(item: ItemInput) -> tuple[str, ...]:
+    return (*item.metrics, item.check[0]) if item.check else item.metrics
+
+
+def _check_repeats(item: ItemInput, found: Mapping[str, Value]) -> None:
+    if item.check is None:
+        return
+    metric, before = item.check
+    now = found[metric]
+    if isinstance(now, Undefined) or abs(now - before) > REPEAT_TOLERANCE_DB:
+        shown = now.reason if isinstance(now, Undefined) else f"{now:.4f}"
+        raise EstimateError(
+            f"The estimate is not the one scored before: {metric} was {before:.4f}, now {shown}. "
+            "New metrics are not added to it. Raise the model's card version, or use a new "
+            "workspace."
+        )

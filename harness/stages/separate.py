@@ -1,0 +1,377 @@
+"""Stage 3: from mixtures and queries to estimates, at the protocol's rate.
+
+Here, and not in the models, live resampling, channel policy, chunking with overlap and
+cross-fade, batching over scenes of equal length, precision, and the checks of what comes back.
+
+Shapes: B batch, C channels, N samples at the protocol's rate, M samples at the model's rate.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sepbench.harness.api import Query, QuerySeparator, Samples, SceneSeparator
+from sepbench.harness.errors import BaselineLoadError, EstimateError, PluginError
+from sepbench.harness.records import CellFacts, Failure
+from sepbench.harness.registry import import_target
+from sepbench.harness.stages.condition import ConditionCache
+from sepbench.harness.stages.device import autocast, count_parameters, pick_device, versions
+from sepbench.harness.stages.signal import OverlapAdd, chunk_starts, resample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSpec:
+    """How to make and run one model; crosses process borders.
+
+    Attributes:
+        label: what tables call it; name: what the registry calls it.
+        target: "module:Class", constructed with `settings`.
+    """
+
+    label: str
+    name: str
+    target: str
+    settings: Mapping[str, Any]
+    device: str = "auto"
+    precision: str = "float32"
+    batch_size: int = 8
+    chunk_seconds: float = 60.0
+    overlap_seconds: float = 2.0
+    threads: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairInput:
+    """One estimate to make.
+
+    Attributes:
+        reference: (C, N), for oracles only.
+        out: (C, N) float32, written here.
+    """
+
+    query: Query
+    seed: int
+    out: Samples
+    reference: Samples | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SceneInput:
+    """A mixture (C, N) with what is asked of it."""
+
+    mixture: Samples
+    sample_rate: int
+    downmix: bool
+    pairs: tuple[PairInput, ...]
+
+
+@dataclass(kw_only=True, slots=True)
+class PairResult:
+    """How one estimate went; `failure` is None when `out` was written."""
+
+    failure: Failure | None = None
+    condition_seconds: float = 0.0
+    separate_seconds: float = 0.0
+    example_files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Pair:
+    """A pair under way at the model's rate."""
+
+    source: PairInput
+    result: PairResult
+    shape: tuple[int, ...]
+    sample_rate: int
+    condition: Any
+    channels: list[Tensor]  # units of (c, M): one a channel, or one for all
+    added: list[OverlapAdd] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """One call's share: a stretch of one unit of one pair."""
+
+    pair: _Pair
+    part: int
+    start: int
+    audio: Tensor  # (c, M')
+
+
+class SeparationStage:
+    """One model, loaded once, for many scenes."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        self._model: Any = None
+        self._device: Any = None
+        self._cache: ConditionCache | None = None
+        self._takes_seeds = False
+
+    def load(self) -> CellFacts:
+        """Make the model and put it on its device.
+
+        Raises:
+            BaselineLoadError: it cannot be made or loaded; the cause is chained.
+        """
+        started = time.perf_counter()
+        spec = self.spec
+        try:
+            self._device = pick_device(spec.device, spec.precision)
+            self._model = import_target(spec.target, f"model '{spec.label}'")(**spec.settings)
+            self._model.load(str(self._device))
+        except Exception as error:  # a stranger's loader may raise anything
+            raise BaselineLoadError(
+                f"Model '{spec.label}' cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
+        if isinstance(self._model, SceneSeparator):
+            self._takes_seeds = True
+        elif isinstance(self._model, QuerySeparator):
+            self._cache = ConditionCache(self._model)
+            self._takes_seeds = "seeds" in inspect.signature(self._model.separate).parameters
+        else:
+            raise PluginError(
+                f"Model '{spec.label}' ({spec.target}) is neither a QuerySeparator (card, load, "
+                "condition, separate) nor a SceneSeparator (card, load, separate_scene)."
+            )
+        return CellFacts(
+            device=str(self._device),
+            precision=spec.precision,
+            parameters=count_parameters(self._model),
+            load_seconds=time.perf_counter() - started,
+            versions=versions(self._device),
+        )
+
+    def separate(self, scenes: Sequence[SceneInput]) -> list[list[PairResult]]:
+        """Write the estimates of all pairs; one that fails harms no other."""
+        import torch
+
+        with torch.inference_mode():
+            if self._cache is None:
+                return [self._separate_scene(scene) for scene in scenes]
+            return self._separate_pairs(scenes)
+
+    # --- one answer per query -----------------------------------------------------------
+
+    def _separate_pairs(self, scenes: Sequence[SceneInput]) -> list[list[PairResult]]:
+        assert self._cache is not None
+        flat = [(scene, pair) for scene in scenes for pair in scene.pairs]
+        conditions = self._cache.get([pair.query for _, pair in flat])
+        results: list[PairResult] = []
+        ready: list[_Pair] = []
+        for (scene, pair), made in zip(flat, conditions, strict=True):
+            result = PairResult(
+                failure=made.failure,
+                condition_seconds=made.seconds,
+                example_files=made.example_files,
+            )
+            results.append(result)
+            if made.failure is None:
+                ready.append(
+                    _Pair(
+                        source=pair,
+                        result=result,
+                        shape=scene.mixture.shape,
+                        sample_rate=scene.sample_rate,
+                        condition=made.condition,
+                        channels=self._to_model(scene),
+                    )
+                )
+        self._run(ready)
+        for done in ready:
+            if done.result.failure is None:
+                self._guard(done.result, lambda done=done: self._finish(done))
+        counts = iter(results)
+        return [[next(counts) for _ in scene.pairs] for scene in scenes]
+
+    def _to_model(self, scene: SceneInput) -> list[Tensor]:
+        """The mixture as the model's units at its rate: each (c, M)."""
+        import torch
+
+        card = self._model.card
+        audio = torch.from_numpy(scene.mixture).to(self._device)  # (C, N)
+        if card.sample_rate is not None:
+            audio = resample(audio, scene.sample_rate, card.sample_rate)
+        if card.channels is None or card.channels == audio.shape[0]:
+            units = [audio]
+        elif card.channels == 1:
+            units = [audio.mean(0, keepdim=True)] if scene.downmix else list(audio.split(1))
+        elif audio.shape[0] == 1:
+            units = [audio.expand(card.channels, -1)]
+        else:
+            raise EstimateError(
+                f"{self.spec.label} takes {card.channels} channels; the mixture has "
+                f"{audio.shape[0]}. Score it under a protocol with mono mixtures."
+            )
+        short = card.min_samples - audio.shape[1]
+        return [torch.nn.functional.pad(u, (0, short)) if short > 0 else u for u in units]
+
+    def _run(self, pairs: Sequence[_Pair]) -> None:
+        """Separate all units, those of equal shape together, `batch_size` at a time."""
+        card, spec = self._model.card, self.spec
+        groups: dict[Any, list[_Unit]] = defaultdict(list)
+        for pair in pairs:
+            rate = card.sample_rate or pair.sample_rate
+            whole = card.chunking != "harness"
+            length = None if whole else max(card.min_samples, round(spec.chunk_seconds * rate))
+            overlap = round(spec.overlap_seconds * rate)
+            for part, unit in enumerate(pair.channels):
+                total = unit.shape[1]
+                size = total if length is None else min(length, total)
+                pair.added.append(OverlapAdd(unit.shape[0], total, size, overlap, self._device))
+                key = (unit.shape[0], size, _stack_key(pair.condition))
+                groups[key] += [
+                    _Unit(pair, part, start, unit[:, start : start + size])
+                    for start in chunk_starts(total, size, overlap)
+                ]
+        for key, units in groups.items():
+            step = spec.batch_size if key[2] is not None else 1
+            for first in range(0, len(units), step):
+                self._run_batch(units[first : first + step])
+
+    def _run_batch(self, units: Sequence[_Unit]) -> None:
+        units = [unit for unit in units if unit.pair.result.failure is None]
+        if not units:
+            return
+        started = time.perf_counter()
+        try:
+            estimates = self._call(units)  # (B, c, M')
+        except Exception as error:  # a stranger's network may raise anything
+            if len(units) == 1:
+                units[0].pair.result.failure = Failure.of(error)
+            else:  # find out whose fault it is
+                for unit in units:
+                    self._run_batch([unit])
+            return
+        share = (time.perf_counter() - started) / len(units)
+        for unit, estimate in zip(units, estimates, strict=True):
+            unit.pair.result.separate_seconds += share
+            unit.pair.added[unit.part].add(estimate, unit.start)
+
+    def _call(self, units: Sequence[_Unit]) -> Tensor:
+        import torch
+
+        mixture = torch.stack([unit.audio for unit in units])  # (B, c, M')
+        conditions = [unit.pair.condition for unit in units]
+        condition: Any = conditions[0]
+        if _stack_key(condition) is not None:
+            condition = torch.stack(conditions).to(self._device)  # (B, …)
+        seeds = {"seeds": [unit.pair.source.seed for unit in units]} if self._takes_seeds else {}
+        with autocast(self._device, self.spec.precision):
+            estimates = self._model.separate(mixture, condition, **seeds)
+        return self._checked(estimates, tuple(mixture.shape))
+
+    def _finish(self, pair: _Pair) -> None:
+        """Channels together, back to the protocol's rate and length, written out."""
+        import torch
+
+        channels, length = pair.shape
+        estimate = torch.cat([added.result() for added in pair.added])  # (c·parts, M)
+        rate = self._model.card.sample_rate or pair.sample_rate
+        self._write(pair.source.out, estimate, rate, pair.sample_rate, channels, length)
+
+    # --- everything about a scene at once -----------------------------------------------
+
+    def _separate_scene(self, scene: SceneInput) -> list[PairResult]:
+        results = [PairResult() for _ in scene.pairs]
+        started = time.perf_counter()
+        error = self._guard(results[0], lambda: self._call_scene(scene, results))
+        if error is not None:
+            for result in results:
+                result.failure = error
+        for result in results:
+            result.separate_seconds = (time.perf_counter() - started) / len(results)
+        return results
+
+    def _call_scene(self, scene: SceneInput, results: Sequence[PairResult]) -> None:
+        import torch
+
+        card = self._model.card
+        rate = card.sample_rate or scene.sample_rate
+        mixture = self._at_rate(scene.mixture, scene.sample_rate, rate)  # (C, M)
+        references = None
+        if card.needs_references:
+            references = torch.stack(
+                [
+                    self._at_rate(pair.reference, scene.sample_rate, rate)
+                    if pair.reference is not None
+                    else torch.zeros_like(mixture)
+                    for pair in scene.pairs
+                ]
+            )  # (Q, C, M)
+        queries = [pair.query for pair in scene.pairs]
+        seeds = [pair.seed for pair in scene.pairs]
+        with autocast(self._device, self.spec.precision):
+            estimates = self._model.separate_scene(
+                mixture, queries, references=references, seeds=seeds
+            )
+        estimates = self._checked(estimates, (len(queries), *mixture.shape))
+        channels, length = scene.mixture.shape
+        for pair, result, estimate in zip(scene.pairs, results, estimates, strict=True):
+            out = pair.out
+            self._guard(
+                result,
+                lambda e=estimate, o=out: self._write(
+                    o, e, rate, scene.sample_rate, channels, length
+                ),
+            )
+
+    def _at_rate(self, samples: Samples, rate_from: int, rate_to: int) -> Tensor:
+        import torch
+
+        return resample(torch.from_numpy(samples).to(self._device), rate_from, rate_to)
+
+    # --- shared -------------------------------------------------------------------------
+
+    def _write(
+        self, out: Samples, estimate: Tensor, rate: int, protocol_rate: int, channels: int, n: int
+    ) -> None:
+        import torch
+
+        estimate = resample(estimate, rate, protocol_rate)[:, :n]
+        if estimate.shape[0] != channels:  # downmixed for the model, or spread over its channels
+            estimate = estimate.mean(0, keepdim=True).expand(channels, -1)
+        estimate = torch.nn.functional.pad(estimate, (0, n - estimate.shape[1]))
+        if not bool(torch.isfinite(estimate).all()):
+            raise EstimateError(f"{self.spec.label} returned NaN or infinite samples.")
+        out[...] = estimate.cpu().numpy()
+
+    def _checked(self, estimates: object, shape: tuple[int, ...]) -> Tensor:
+        import torch
+
+        if not isinstance(estimates, torch.Tensor):
+            raise EstimateError(
+                f"{self.spec.label} returned {type(estimates).__name__}; expected a tensor."
+            )
+        if tuple(estimates.shape) != shape:
+            raise EstimateError(
+                f"{self.spec.label} returned shape {tuple(estimates.shape)}; expected {shape} "
+                "(estimates are as long as the mixture, one for each query)."
+            )
+        return estimates.float()
+
+    @staticmethod
+    def _guard(result: PairResult, step: Callable[[], None]) -> Failure | None:
+        try:
+            step()
+        except Exception as error:  # whatever a model's output does, it is that item's failure
+            result.failure = Failure.of(error)
+            return result.failure
+        return None
+
+
+def _stack_key(condition: Any) -> Any:
+    """Conditions with equal keys can be stacked; None means one at a time."""
+    import torch
+
+    if isinstance(condition, torch.Tensor):
+        return (tuple(condition.shape), str(condition.dtype))
+    return None

@@ -1,0 +1,79 @@
+"""One writer a workspace: an operating-system lock that dies with its process."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+from sepbench.harness.errors import WorkspaceError, WorkspaceLockedError
+
+NAME = "run.lock"
+
+
+class WorkspaceLock:
+    """Held from `acquire` to `release`, or to the death of the process, however it dies."""
+
+    def __init__(self, workspace: Path) -> None:
+        self._path = workspace / NAME
+        self._file: TextIO | None = None
+
+    def acquire(self) -> None:
+        """Take the lock at once or not at all.
+
+        Raises:
+            WorkspaceLockedError: another run holds it; says which.
+            WorkspaceError: the lock file cannot be written.
+        """
+        try:
+            file = self._path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise WorkspaceError(
+                f"Workspace {self._path.parent} cannot be written: {error.strerror}. "
+                "Choose another with --workspace."
+            ) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _describe(file)
+            file.close()
+            raise WorkspaceLockedError(
+                f"Workspace {self._path.parent} is in use by {holder}. Wait for that run, stop "
+                "it, or choose another workspace with --workspace. Reports can be made meanwhile."
+            ) from None
+        file.seek(0)
+        file.truncate()
+        json.dump(
+            {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+                "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            },
+            file,
+        )
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file is not None:
+            self._file.close()  # closing releases the lock
+            self._file = None
+
+
+def _describe(file: TextIO) -> str:
+    file.seek(0)
+    try:
+        holder = json.load(file)
+        return (
+            f"process {holder['pid']} on {holder['host']} since {holder['since']} "
+            f"('{holder['command']}')"
+        )
+    except (ValueError, KeyError, TypeError):
+        return "another run"
