@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sepbench.harness.errors import UndefinedScoreError
-from sepbench.harness.metrics.signals import Float64, is_tensor, to_float64
+from sepbench.harness.metrics.signals import Float64, inner, is_tensor, to_float64
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -134,7 +134,7 @@ def check_sound(signal: Float64, cause: Literal["reference", "estimate"], name: 
     Raises:
         UndefinedScoreError: it is silent, or not finite; `cause` and `name` say whose fault it is.
     """
-    energy = float(signal @ signal)
+    energy = inner(signal, signal)
     if not np.isfinite(energy):
         raise UndefinedScoreError(cause, f"the {name} holds NaN or infinite samples")
     if energy == 0.0:

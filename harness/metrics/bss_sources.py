@@ -26,7 +26,7 @@ from sepbench.harness.metrics.bss_eval import (
     shortest,
 )
 from sepbench.harness.metrics.contract import ScoredScene, too_short
-from sepbench.harness.metrics.signals import Float64
+from sepbench.harness.metrics.signals import Float64, inner
 
 SILENT_RESIDUAL = 1e-14
 """Energy of the residual over that of the mixture (−140 dB) below which it is float32 rounding."""
@@ -89,7 +89,7 @@ def target_and_residual(reference: Samples, mixture: Samples) -> Float64:
     residual = whole - target
     check_sound(target, "reference", "target")
     check_sound(residual, "reference", "residual")
-    if residual @ residual < SILENT_RESIDUAL * (whole @ whole):
+    if inner(residual, residual) < SILENT_RESIDUAL * inner(whole, whole):
         raise UndefinedScoreError("reference", "the residual is silent but for float32 rounding")
     return np.stack([target, residual])
 

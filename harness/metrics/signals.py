@@ -50,3 +50,12 @@ def pair(reference: Signal, estimate: Signal) -> tuple[Float64, Float64]:
             "one shape, (N,) or (C, N)."
         )
     return to_float64(reference).ravel(), to_float64(estimate).ravel()
+
+
+def inner(a: Float64, b: Float64) -> float:
+    """Σ a·b of two signals (N,).
+
+    Not BLAS: its threads save nothing at these lengths, and where more threads run than cores
+    they wait for each other (measured: 20 ms instead of 0.01 ms for one second at 16 kHz).
+    """
+    return float(np.einsum("n,n->", a, b))

@@ -12,7 +12,7 @@ import math
 from sepbench.harness.api import MetricCard
 from sepbench.harness.errors import UndefinedScoreError
 from sepbench.harness.metrics.contract import ItemMetric
-from sepbench.harness.metrics.signals import Float64, Signal, pair
+from sepbench.harness.metrics.signals import Float64, Signal, inner, pair
 
 
 def sdr(reference: Signal, estimate: Signal) -> float:
@@ -39,7 +39,7 @@ def sdr(reference: Signal, estimate: Signal) -> float:
     if estimate_energy == 0.0:
         return 0.0  # the error is then the reference itself
     error = s_hat - s
-    return _decibels(target_energy, float(error @ error))
+    return _decibels(target_energy, inner(error, error))
 
 
 def si_sdr(reference: Signal, estimate: Signal) -> float:
@@ -68,16 +68,16 @@ def si_sdr(reference: Signal, estimate: Signal) -> float:
     target_energy, estimate_energy = _energies(s, s_hat)
     if estimate_energy == 0.0:
         raise UndefinedScoreError("estimate", "the estimate is mute, so it has no direction")
-    gain = float(s @ s_hat) / target_energy
+    gain = inner(s, s_hat) / target_energy
     # The error as a vector: |ŝ|² − |a·s|² would cancel to nothing for a good estimate, and lose
     # half of the digits of every value above 80 dB.
     error = s_hat - gain * s
-    return _decibels(gain * gain * target_energy, float(error @ error))
+    return _decibels(gain * gain * target_energy, inner(error, error))
 
 
 def _energies(s: Float64, s_hat: Float64) -> tuple[float, float]:
     """Sums of squares of both, once it is known that a ratio can be made of them."""
-    target_energy, estimate_energy = float(s @ s), float(s_hat @ s_hat)
+    target_energy, estimate_energy = inner(s, s), inner(s_hat, s_hat)
     if not math.isfinite(target_energy):
         raise UndefinedScoreError("reference", "the reference holds NaN or infinite samples")
     if target_energy == 0.0:

@@ -1,0 +1,1 @@
+"""Separators under test: bounds, oracles, and one adapter for each published system."""

@@ -1,0 +1,216 @@
+"""VoiceBank-DEMAND (Valentini-Botinhao, 2017): read speech in recorded noise.
+
+Official layout: `clean_testset_wav/` and `noisy_testset_wav/` with identical names; copies
+resampled to 16 kHz often carry the suffix `_16k`. The noise is not distributed: it is noisy −
+clean, taken after resampling, so that speech + noise is the mixture at every rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sepbench.datasets.manifest import (
+    read_number,
+    refuse_duplicates,
+    require_list,
+    require_pool,
+    require_root,
+)
+from sepbench.datasets.pairs import read_target_and_mixture
+from sepbench.harness.api import Attribute, Clip, DatasetCard, ListCard, Scene, SceneRow, TargetRow
+from sepbench.harness.errors import ManifestError, MissingRootError
+
+VARIANTS = ("", "_16k")  # as distributed first
+LOG_FILE = "log_testset.txt"  # lines "p232_001 bus 17.5", no header
+TRAIN_PARTS = ("28spk", "56spk")  # different speakers
+
+CARD = DatasetCard(
+    name="voicebank-demand",
+    summary="824 read sentences of two speakers in noise at 2.5 to 17.5 dB; one target: speech.",
+    licence="CC BY 4.0",
+    lists=(
+        ListCard(
+            name="test",
+            revision="1",
+            mixing="finished mixtures of the corpus; noise = noisy − clean",
+            summary="The official test set.",
+            expected_scenes=824,
+        ),
+    ),
+    protocols=("voicebank-demand",),
+    pools=("train-speech",),
+    where=(
+        "doi.org/10.7488/ds/2117 (Edinburgh DataShare): unpack clean_testset_wav.zip and "
+        "noisy_testset_wav.zip side by side."
+    ),
+    citation="C. Valentini-Botinhao, Noisy speech database, University of Edinburgh, 2017",
+    sample_rate=48000,
+)
+
+
+class VoiceBankDemand:
+    """The test set as scenes, the training speech as clips.
+
+    Args:
+        root: folder that holds `clean_testset_wav` and `noisy_testset_wav`.
+    """
+
+    card = CARD
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root
+        self._scenes: tuple[SceneRow, ...] | None = None
+
+    def default_protocol(self) -> str:
+        """The corpus has one protocol.
+
+        Raises:
+            MissingRootError: no folder, or no test set in it.
+        """
+        _test_folders(require_root(self.root, self.card))
+        return "voicebank-demand"
+
+    def scenes(self, list_name: str) -> Sequence[SceneRow]:
+        """One row for each pair of files, in the order of their names.
+
+        Raises:
+            MissingRootError: no folder, or no test set in it.
+            ManifestError: a file without partner, or a log that cannot be understood.
+        """
+        require_list(list_name, self.card)
+        root = require_root(self.root, self.card)
+        if self._scenes is None:
+            self._scenes = tuple(_rows(root))
+        return self._scenes
+
+    def load(self, row: SceneRow, sample_rate: int, *, mono: bool) -> Scene:
+        """Clean and noisy file of one sentence.
+
+        Raises:
+            AudioMismatchError: their rates or lengths differ.
+            DatasetError: one of them is missing or cannot be used.
+        """
+        root = require_root(self.root, self.card)
+        clean, noisy = _test_folders(root)
+        speech, mixture, files = read_target_and_mixture(
+            root,
+            f"{clean}/{row.details['file']}",
+            f"{noisy}/{row.details['file']}",
+            sample_rate=sample_rate,
+            mono=mono,
+            equal_lengths=True,
+        )
+        return Scene(
+            scene_id=row.scene_id,
+            sample_rate=sample_rate,
+            mixture=mixture,
+            sources={"speech": speech, "noise": mixture - speech},
+            files=files,
+        )
+
+    def clips(self, pool: str) -> Sequence[Clip]:
+        """Clean training sentences, `fold` naming their part and `origin` their speaker.
+
+        Raises:
+            MissingRootError: no folder.
+        """
+        require_pool(pool, self.card)
+        root = require_root(self.root, self.card)
+        return tuple(
+            Clip(
+                clip_id=Path(name).stem,
+                path=root / folder / name,
+                labels=("speech",),
+                fold=part,
+                origin=_speaker(name),
+            )
+            for part in TRAIN_PARTS
+            for folder in _present(root, f"clean_trainset_{part}_wav")[:1]
+            for name in _wav_names(root / folder)
+        )
+
+
+def _present(root: Path, folder: str) -> list[str]:
+    return [folder + variant for variant in VARIANTS if (root / (folder + variant)).is_dir()]
+
+
+def _test_folders(root: Path) -> tuple[str, str]:
+    """Names of the clean and the noisy folder, both of the same variant."""
+    for variant in VARIANTS:
+        clean, noisy = f"clean_testset_wav{variant}", f"noisy_testset_wav{variant}"
+        if (root / clean).is_dir() and (root / noisy).is_dir():
+            return clean, noisy
+    raise MissingRootError(
+        f"Dataset voicebank-demand: {root} does not hold both clean_testset_wav and "
+        f"noisy_testset_wav (or both with the suffix _16k). Where to get them: {CARD.where}"
+    )
+
+
+def _wav_names(folder: Path) -> list[str]:
+    # Archives packed on a Mac bring "._p232_001.wav" files that are no audio.
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.suffix.lower() == ".wav" and not path.name.startswith(".")
+    )
+
+
+def _speaker(name: str) -> str:
+    return name.partition("_")[0]
+
+
+def _rows(root: Path) -> Iterator[SceneRow]:
+    clean, noisy = _test_folders(root)
+    clean_names, noisy_names = _wav_names(root / clean), _wav_names(root / noisy)
+    for names, others, folder in (
+        (clean_names, noisy_names, noisy),
+        (noisy_names, clean_names, clean),
+    ):
+        alone = sorted(set(names) - set(others))
+        if alone:
+            shown = ", ".join(alone[:5]) + (", …" if len(alone) > 5 else "")
+            raise ManifestError(
+                f"Dataset voicebank-demand: {len(alone)} files have no partner in {root / folder}: "
+                f"{shown}. Complete the folder, or remove them from the other one."
+            )
+    refuse_duplicates((Path(name).stem for name in clean_names), root / clean, "utterance")
+    log = _read_log(root / LOG_FILE)
+    for name in clean_names:
+        stem = Path(name).stem
+        speaker = _speaker(name)
+        yield SceneRow(
+            scene_id=stem,
+            targets=(
+                TargetRow(
+                    name="speech",
+                    label="speech",
+                    texts=("speech",),
+                    cluster=stem,
+                    attributes={"speaker": speaker, **log.get(stem, {})},
+                ),
+            ),
+            origins=(speaker,),
+            details={"file": name},
+        )
+
+
+def _read_log(path: Path) -> dict[str, dict[str, Attribute]]:
+    """Utterance -> noise and SNR, where the log is there; it may cover more than is on disk."""
+    if not path.is_file():
+        return {}
+    entries: dict[str, dict[str, Attribute]] = {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path} cannot be read as text ({error}). Restore it.") from error
+    for number, line in enumerate(lines, start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) != 3 or fields[0] in entries:
+            what = "names its file again" if fields[0] in entries else "is not 'file noise snr'"
+            raise ManifestError(f"{path}, line {number}, {what}: '{line}'. Restore the file.")
+        snr_db = read_number(fields[2], path, f"the SNR in line {number}")
+        entries[fields[0]] = {"noise": fields[1], "snr_db": snr_db}
+    return entries

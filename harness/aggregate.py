@@ -1,0 +1,425 @@
+"""From records to rows of a table: means or medians with intervals, improvements, counts, cost.
+
+Improvements are joined here, from the mixture's cell under the same protocol, pair by (scene,
+target); they are never stored. Undefined is not zero and not dropped: each cause is counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sepbench.harness.records import FINAL
+from sepbench.harness.store import Workspace
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+    Floats = npt.NDArray[np.float64]
+
+MIXTURE = "mixture"
+BOOTSTRAP_DRAWS = 2000
+CONFIDENCE = 0.95
+_SEED = 20260101
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """One metric, or the improvement of one, in one protocol's table.
+
+    Attributes:
+        name: column id in CSV ("si_sdr", "si_sdri").
+        title: as people write it.
+        identity: "id@version" and parameters, for captions.
+    """
+
+    name: str
+    title: str
+    unit: str
+    identity: str
+    metric: str
+    improvement: bool = False
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One number of a table with everything needed to trust it.
+
+    Attributes:
+        value: mean or median over items; None where there is nothing to average.
+        low, high: 95 % interval, bootstrap over clusters; None below two clusters.
+        averaged: items in the value.
+        undefined_reference: left out for every model alike.
+        undefined_estimate: the model's own fault; counted beside the value.
+        infinite: items at ±inf, never averaged.
+        capped: items beyond the metric's noise floor, averaged as that number.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    averaged: int = 0
+    undefined_reference: int = 0
+    undefined_estimate: int = 0
+    infinite: int = 0
+    capped: int = 0
+    noise_floor: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One cell of the grid as a row of a protocol's table.
+
+    Attributes:
+        scored: items with at least one value; expected: items the protocol has.
+        real_time_factor: seconds of separation per second of audio; None = not measured.
+        complete: every expected item is there, none failed, no estimate undefined.
+        notes: footnotes.
+    """
+
+    label: str
+    baseline: str
+    version: str
+    role: str
+    query: str
+    status: str
+    reason: str
+    cells: Mapping[str, Cell]
+    scored: int = 0
+    expected: int = 0
+    failed: int = 0
+    missing: int = 0
+    complete: bool = False
+    real_time_factor: float | None = None
+    peak_memory: int | None = None
+    parameters: int | None = None
+    device: str = ""
+    precision: str = ""
+    notes: tuple[str, ...] = ()
+    cell_id: int = 0
+    identity: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """One protocol's rows: lower bounds, models, upper bounds."""
+
+    protocol: str
+    dataset: str
+    aggregate: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+def tables(workspace: Workspace) -> list[Table]:
+    """A table for each protocol in the workspace, in the order of their first use."""
+    names = [
+        row["protocol"]
+        for row in workspace.query("SELECT protocol, min(id) m FROM cells GROUP BY 1 ORDER BY m")
+    ]
+    return [protocol_table(workspace, name) for name in names]
+
+
+def protocol_table(workspace: Workspace, protocol: str) -> Table:
+    """The table of one protocol.
+
+    A model that was run several times under one label (other settings, other code) shows its
+    latest cell; the others are named in a footnote.
+    """
+    stored = _latest_cells(workspace, protocol)
+    metrics: dict[str, dict[str, Any]] = {}
+    for cell in stored:
+        for name in json.loads(cell["metrics"]):
+            if name not in metrics:
+                metrics[name] = _metric_card(workspace, name)
+    mixture = next((c for c in stored if c["baseline"] == MIXTURE), None)
+    columns = _columns(metrics, with_improvements=mixture is not None)
+    floor = {name: _scores(workspace, mixture["id"], name) for name in metrics} if mixture else {}
+    rows = [_row(workspace, cell, columns, metrics, floor) for cell in stored]
+    order = {"lower": 0, "model": 1, "upper": 2}
+    rows.sort(key=lambda row: order.get(row.role, 1))
+    dataset = workspace.query("SELECT dataset FROM tasks WHERE protocol = ? LIMIT 1", (protocol,))
+    return Table(
+        protocol=protocol,
+        dataset=dataset[0]["dataset"] if dataset else "",
+        aggregate=stored[0]["aggregate"] if stored else "mean",
+        columns=columns,
+        rows=tuple(rows),
+    )
+
+
+def results_frame(workspace: Workspace) -> pd.DataFrame:
+    """Every score as a row: model, protocol, scene, target, query, metric, value, why not."""
+    import pandas as pd
+
+    rows = workspace.query(
+        "SELECT c.label AS model, c.protocol, c.query_kind, t.dataset, t.list, t.shots, i.scene,"
+        " i.target, i.query_index, i.query, i.cluster, i.attributes, r.status, r.error,"
+        " r.audio_seconds, r.separate_seconds, m.metric, m.version AS metric_version, s.value,"
+        " s.cause, s.reason FROM results r JOIN cells c ON c.id = r.cell_id"
+        " JOIN items i ON i.id = r.item_id JOIN tasks t ON t.id = i.task_id"
+        " LEFT JOIN scores s ON s.result_id = r.id LEFT JOIN metrics m ON m.id = s.metric_id"
+        " ORDER BY r.cell_id, i.scene_position, i.id, m.id"
+    )
+    return pd.DataFrame([dict(row) for row in rows])
+
+
+def bootstrap_interval(
+    values: Floats, clusters: Sequence[str], *, median: bool = False
+) -> tuple[float, float] | None:
+    """Percentile interval of the mean (or median) when whole clusters are drawn again.
+
+    Args:
+        values: (N,) finite.
+        clusters: N names; items of one recording are not independent and move together.
+        median: of the median instead of the mean.
+
+    Returns:
+        (low, high) at 95 %, or None with fewer than two clusters. Seeded: same data, same answer.
+    """
+    _, codes = np.unique(np.asarray(clusters, dtype=object).astype(str), return_inverse=True)
+    count = int(codes.max(initial=-1)) + 1
+    if count < 2:
+        return None
+    rng = np.random.default_rng(_SEED)
+    tail = 100 * (1 - CONFIDENCE) / 2
+    if median:
+        members = [np.flatnonzero(codes == c) for c in range(count)]
+        draws = rng.integers(0, count, size=(BOOTSTRAP_DRAWS, count))
+        points = np.array(
+            [np.median(values[np.concatenate([members[c] for c in draw])]) for draw in draws]
+        )
+    else:
+        sums = np.bincount(codes, weights=values, minlength=count)
+        sizes = np.bincount(codes, minlength=count).astype(np.float64)
+        weights = rng.multinomial(count, np.full(count, 1 / count), size=BOOTSTRAP_DRAWS)
+        points = (weights @ sums) / (weights @ sizes)
+    low, high = np.percentile(points, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+# --- reading ------------------------------------------------------------------------------
+
+
+def _latest_cells(workspace: Workspace, protocol: str) -> list[dict[str, Any]]:
+    """The cells to show: for each label and kind of query the one used last."""
+    found = workspace.query(
+        "SELECT c.*, t.expected_items, t.planned_items, t.shots FROM cells c"
+        " LEFT JOIN tasks t ON t.id = c.task_id WHERE c.protocol = ? ORDER BY c.id",
+        (protocol,),
+    )
+    latest: dict[tuple[str, str, int | None], dict[str, Any]] = {}
+    for row in found:
+        key = (row["label"], row["query_kind"], row["shots"])
+        before = latest.get(key)
+        cell = dict(row) | {"older": (before["older"] + 1) if before else 0}
+        if before is None or row["last_run"] >= before["last_run"]:
+            latest[key] = cell
+        else:
+            before["older"] += 1
+    return list(latest.values())
+
+
+def _metric_card(workspace: Workspace, name: str) -> dict[str, Any]:
+    """The newest card under which a metric was asked for."""
+    row = workspace.query(
+        "SELECT id, card FROM metrics WHERE metric = ? ORDER BY version DESC, id DESC", (name,)
+    )[0]
+    return {"number": row["id"], **json.loads(row["card"])}
+
+
+def _columns(
+    metrics: Mapping[str, Mapping[str, Any]], *, with_improvements: bool
+) -> tuple[Column, ...]:
+    columns: list[Column] = []
+    for name, card in metrics.items():
+        parameters = ", ".join(f"{k}={v}" for k, v in card["parameters"].items())
+        identity = f"{name}@{card['version']}" + (f" ({parameters})" if parameters else "")
+        columns.append(
+            Column(
+                name=name,
+                title=card["title"],
+                unit=card["unit"],
+                identity=identity,
+                metric=name,
+                higher_is_better=card["higher_is_better"],
+            )
+        )
+        if card["improvement"] and with_improvements:
+            columns.append(
+                Column(
+                    name=card["improvement"],
+                    title=f"{card['title']}i",
+                    unit=card["unit"],
+                    identity=f"{identity} minus the mixture's",
+                    metric=name,
+                    improvement=True,
+                    higher_is_better=card["higher_is_better"],
+                )
+            )
+    return tuple(columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """One metric of one cell: a value or a cause an item."""
+
+    keys: list[tuple[str, str]]  # (scene, target)
+    clusters: list[str]
+    values: Floats  # NaN where there is none
+    causes: list[str | None]
+
+
+def _scores(workspace: Workspace, cell_id: int, metric: str) -> _Scores:
+    number = _metric_card(workspace, metric)["number"]
+    rows = workspace.query(
+        "SELECT i.scene, i.target, i.cluster, s.value, s.cause FROM results r"
+        " JOIN items i ON i.id = r.item_id JOIN scores s ON s.result_id = r.id"
+        f" WHERE r.cell_id = ? AND s.metric_id = ? AND r.status IN {FINAL}"
+        " ORDER BY i.scene_position, i.id",
+        (cell_id, number),
+    )
+    return _Scores(
+        keys=[(row["scene"], row["target"]) for row in rows],
+        clusters=[row["cluster"] for row in rows],
+        values=np.array([np.nan if r["value"] is None else r["value"] for r in rows], dtype=float),
+        causes=[row["cause"] for row in rows],
+    )
+
+
+def _row(
+    workspace: Workspace,
+    cell: Mapping[str, Any],
+    columns: Sequence[Column],
+    metrics: Mapping[str, Mapping[str, Any]],
+    floor: Mapping[str, _Scores],
+) -> Row:
+    asked = json.loads(cell["metrics"])
+    is_mixture = cell["baseline"] == MIXTURE
+    cells: dict[str, Cell] = {}
+    cached = {name: _scores(workspace, cell["id"], name) for name in asked}
+    for column in columns:
+        card = metrics[column.metric]
+        if column.metric not in cached or (is_mixture and not card["defined_for_mixture"]):
+            continue
+        if column.improvement and is_mixture:
+            continue
+        cells[column.name] = _aggregate(
+            cached[column.metric],
+            card,
+            median=cell["aggregate"] == "median",
+            minus=floor[column.metric] if column.improvement else None,
+        )
+    counts = {
+        row["status"]: row["n"]
+        for row in workspace.query(
+            "SELECT status, count(*) n FROM results WHERE cell_id = ? GROUP BY status",
+            (cell["id"],),
+        )
+    }
+    scored = sum(counts.get(status, 0) for status in FINAL)
+    failed = sum(n for status, n in counts.items() if status not in FINAL)
+    expected = max(cell["expected_items"] or 0, cell["planned_items"] or 0)
+    faults = max((c.undefined_estimate for c in cells.values()), default=0)
+    facts = json.loads(cell["facts"])
+    card = json.loads(cell["card"])
+    return Row(
+        label=cell["label"],
+        baseline=cell["baseline"],
+        version=card["version"],
+        role=cell["role"],
+        query=_query_words(cell),
+        status=cell["status"],
+        reason=cell["reason"],
+        cells=cells,
+        scored=scored,
+        expected=expected,
+        failed=failed,
+        missing=max(0, expected - scored - failed),
+        complete=cell["status"] == "active" and scored == expected > 0 and not faults,
+        parameters=facts.get("parameters"),
+        device=facts.get("device", ""),
+        precision=facts.get("precision", ""),
+        notes=_notes(cell, scored, expected, failed, faults),
+        cell_id=cell["id"],
+        identity=json.loads(cell["identity"]),
+        **_cost(workspace, cell["id"]),
+    )
+
+
+def _query_words(cell: Mapping[str, Any]) -> str:
+    if cell["query_kind"] == "audio" and cell["shots"]:
+        return f"audio ×{cell['shots']}"
+    return "–" if cell["query_kind"] in ("none", "") else str(cell["query_kind"])
+
+
+def _notes(
+    cell: Mapping[str, Any], scored: int, expected: int, failed: int, faults: int
+) -> tuple[str, ...]:
+    notes = []
+    if cell["status"] == "not applicable":
+        notes.append(f"not applicable: {cell['reason']}")
+    elif cell["status"] == "failed":
+        notes.append(f"could not be carried out: {cell['reason']}")
+    elif scored < expected:
+        tail = f", {failed} failed" if failed else ""
+        notes.append(f"partial: {scored} of {expected} items{tail}; not comparable")
+    if faults:
+        notes.append(f"{faults} estimates without a defined score; not comparable")
+    if cell["older"]:
+        notes.append(f"{cell['older']} earlier variants under this name are not shown")
+    return tuple(notes)
+
+
+def _cost(workspace: Workspace, cell_id: int) -> dict[str, Any]:
+    row = workspace.query(
+        "SELECT sum(separate_seconds) s, sum(audio_seconds) a, max(peak_memory) m FROM results"
+        f" WHERE cell_id = ? AND status IN {FINAL} AND separate_seconds > 0",
+        (cell_id,),
+    )[0]
+    return {
+        "real_time_factor": row["s"] / row["a"] if row["a"] else None,
+        "peak_memory": row["m"] or None,
+    }
+
+
+def _aggregate(
+    scores: _Scores, card: Mapping[str, Any], *, median: bool, minus: _Scores | None
+) -> Cell:
+    values = scores.values.copy()
+    finite_or_inf = ~np.isnan(values)
+    limit = card["noise_floor"]
+    capped = 0
+    if limit is not None:
+        over = finite_or_inf & (values > limit)
+        capped = int(over.sum())
+        values[over] = limit  # +inf too: beyond the floor there is only rounding
+    if minus is not None:
+        base = dict(zip(minus.keys, minus.values, strict=True))
+        subtract = np.array([base.get(key, np.nan) for key in scores.keys])
+        if limit is not None:
+            subtract = np.minimum(subtract, limit)
+        with np.errstate(invalid="ignore"):
+            values = values - subtract
+    infinite = int(np.isinf(values).sum())
+    use = np.isfinite(values)
+    kept = values[use]
+    clusters = [c for c, used in zip(scores.clusters, use, strict=True) if used]
+    interval = bootstrap_interval(kept, clusters, median=median) if len(kept) else None
+    return Cell(
+        value=float(np.median(kept) if median else np.mean(kept)) if len(kept) else None,
+        low=interval[0] if interval else None,
+        high=interval[1] if interval else None,
+        averaged=len(kept),
+        undefined_reference=scores.causes.count("reference"),
+        undefined_estimate=scores.causes.count("estimate"),
+        infinite=infinite,
+        capped=capped,
+        noise_floor=limit,
+    )
