@@ -117,9 +117,9 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def tables(workspace: Workspace) -> list[Table]:
-    """A table for each protocol in the workspace, in the order of their first use."""
-    names = [
+def tables(workspace: Workspace, protocols: Sequence[str] | None = None) -> list[Table]:
+    """A table for each protocol named, or for all in the order of their first use."""
+    names = protocols or [
         row["protocol"]
         for row in workspace.query("SELECT protocol, min(id) m FROM cells GROUP BY 1 ORDER BY m")
     ]
@@ -255,7 +255,7 @@ def _columns(
             columns.append(
                 Column(
                     name=card["improvement"],
-                    title=f"{card['title']}i",
+                    title=_improved(card["title"]),
                     unit=card["unit"],
                     identity=f"{identity} minus the mixture's",
                     metric=name,
@@ -264,6 +264,12 @@ def _columns(
                 )
             )
     return tuple(columns)
+
+
+def _improved(title: str) -> str:
+    """Make "SIR (BSS Eval v3)" into "SIRi (BSS Eval v3)"."""
+    name, blank, rest = title.partition(" ")
+    return f"{name}i{blank}{rest}"
 
 
 @dataclass(frozen=True, slots=True)

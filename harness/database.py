@@ -66,9 +66,9 @@ class Database:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version > store_schema.SCHEMA_VERSION:
             raise WorkspaceVersionError(
-                f"Workspace {self._path.parent} was written by a newer sepbench (schema {version}, this "
-                f"one knows {store_schema.SCHEMA_VERSION}). Upgrade sepbench, or choose another "
-                "workspace."
+                f"Workspace {self._path.parent} was written by a newer sepbench (schema {version}, "
+                f"this one knows {store_schema.SCHEMA_VERSION}). Upgrade sepbench, or choose "
+                "another workspace."
             )
         if version == 0 and writable:
             store_schema.create(self._connection)

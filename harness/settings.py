@@ -80,7 +80,8 @@ def resolve(
 
     Args:
         workspace: its `settings.yaml`, where there is one, comes after the packaged defaults.
-        models: replaces the default list where not empty; likewise `datasets`.
+        models: replaces the default list where not empty.
+        datasets: likewise.
         overrides: `key=value` in Hydra's grammar, strongest.
         environment: variables; `SEPBENCH__A__B=value` sets `a.b`. Default: the process's own.
 

@@ -294,8 +294,8 @@ class Workspace:
         """All items of one scene with what each still lacks in this cell."""
         names = {self._metric_ids[m]: m for m in metrics}
         rows = self._database.execute(
-            "SELECT i.id, i.scene, i.target, i.query_index, i.query, i.absent, r.id AS result_id, r.status,"
-            " r.estimate_sha256 FROM items i"
+            "SELECT i.id, i.scene, i.target, i.query_index, i.query, i.absent, r.id AS result_id,"
+            " r.status, r.estimate_sha256 FROM items i"
             " LEFT JOIN results r ON r.cell_id = ? AND r.item_id = i.id"
             " WHERE i.task_id = ? AND i.scene_position = ? ORDER BY i.id",
             (cell_id, task_id, position),

@@ -67,9 +67,9 @@ def _value(cell: Cell | None) -> str:
         return "–"
     if cell.noise_floor is not None and cell.value >= cell.noise_floor:
         return f">{cell.noise_floor:g}"
-    text = f"{cell.value:.2f}"
+    text = f"{round(cell.value, 2) + 0.0:.2f}"
     if cell.low is not None and cell.high is not None:
-        text += f" [{cell.low:.2f}, {cell.high:.2f}]"
+        text += f" ±{(cell.high - cell.low) / 2:.2f}"
     return text
 
 
@@ -115,7 +115,7 @@ def _caption(table: Table) -> str:
         else ""
     )
     return (
-        f"{how} over items with 95 % bootstrap interval, clustered by target recording. "
+        f"{how} over items ± half the 95 % bootstrap interval, clustered by target recording. "
         f"{identities}.{improved} RTF: seconds of separation per second of audio. Memory: peak of "
         "the model's process."
     )

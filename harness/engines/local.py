@@ -119,8 +119,9 @@ class _Driver:
             children.append(self._lane.child)
         deadlines = [c.deadline for c in children if c.deadline is not None]
         timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else 1.0
-        handles = [self._loader.wakeup, *(c.connection for c in children)]
-        woken = wait([*handles, *(c.sentinel for c in children)], timeout)
+        pipes = [child.connection for child in children]
+        ends = [self._loader.wakeup, *(child.sentinel for child in children)]
+        woken = wait([*pipes, *ends], timeout)
         if self._loader.wakeup in woken:
             self._loader.drain_wakeups()
         lane = self._lane.child

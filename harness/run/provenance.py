@@ -10,8 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "scipy", "torch", "torchaudio", "fast-bss-eval", "soundfile", "soxr", "av")
-PACKAGES += ("scikit-learn", "torchnmf", "transformers", "pandas", "hydra-core")
+PACKAGES = (
+    *("numpy", "scipy", "torch", "torchaudio", "fast-bss-eval", "soundfile", "soxr", "av"),
+    *("scikit-learn", "torchnmf", "transformers", "pandas", "hydra-core"),
+)
 
 
 def provenance() -> dict[str, Any]:

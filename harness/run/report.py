@@ -15,9 +15,9 @@ from sepbench.reports.contract import Leaderboard, Report
 FOLDER = "reports"
 
 
-def open_board(workspace: Workspace) -> Leaderboard:
-    """The leaderboard of an open workspace."""
-    return Leaderboard(tables=tables(workspace), provenance=_provenance(workspace))
+def open_board(workspace: Workspace, protocols: Sequence[str] | None = None) -> Leaderboard:
+    """The leaderboard of an open workspace: all protocols, or those named."""
+    return Leaderboard(tables=tables(workspace, protocols), provenance=_provenance(workspace))
 
 
 def write_reports(folder: Path, formats: Sequence[str], output: Path | None = None) -> list[Path]:

@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sepbench.harness.api import Query, QuerySeparator, Samples, SceneSeparator
@@ -188,7 +189,7 @@ class SeparationStage:
         self._run(ready)
         for done in ready:
             if done.result.failure is None:
-                self._guard(done.result, lambda done=done: self._finish(done))
+                self._guard(done.result, partial(self._finish, done))
         counts = iter(results)
         return [[next(counts) for _ in scene.pairs] for scene in scenes]
 
@@ -203,7 +204,7 @@ class SeparationStage:
         if card.channels is None or card.channels == audio.shape[0]:
             units = [audio]
         elif card.channels == 1:
-            units = [audio.mean(0, keepdim=True)] if scene.downmix else list(audio.split(1))
+            units = [audio.mean(0, keepdim=True)] if scene.downmix else list(audio.unsqueeze(1))
         elif audio.shape[0] == 1:
             units = [audio.expand(card.channels, -1)]
         else:
@@ -316,13 +317,8 @@ class SeparationStage:
         estimates = self._checked(estimates, (len(queries), *mixture.shape))
         channels, length = scene.mixture.shape
         for pair, result, estimate in zip(scene.pairs, results, estimates, strict=True):
-            out = pair.out
-            self._guard(
-                result,
-                lambda e=estimate, o=out: self._write(
-                    o, e, rate, scene.sample_rate, channels, length
-                ),
-            )
+            write = partial(self._write, pair.out, estimate, rate, scene.sample_rate)
+            self._guard(result, partial(write, channels, length))
 
     def _at_rate(self, samples: Samples, rate_from: int, rate_to: int) -> Tensor:
         import torch

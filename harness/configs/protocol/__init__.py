@@ -1,1 +1,1 @@
-
+"""Protocols as data: one YAML file each."""

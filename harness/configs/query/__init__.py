@@ -1,1 +1,1 @@
-
+"""Kinds of query, as a Hydra group."""

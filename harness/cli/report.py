@@ -1,0 +1,37 @@
+"""`bench report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sepbench.harness.cli.options import split_names, workspace_option
+
+
+@click.command("report")
+@workspace_option
+@click.option("-f", "--format", "formats", multiple=True, help="md, csv, … Default: md,csv.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Folder. Default: WORKSPACE/reports."
+)
+@click.option("--stdout", is_flag=True, help="Print the leaderboard as text instead.")
+def command(workspace: Path, formats: tuple[str, ...], output: Path | None, stdout: bool) -> None:
+    """Write leaderboards from a workspace; works while a run goes on.
+
+    \b
+    bench report
+    bench report --format md -o docs/
+    """  # noqa: D301 - \b is Click's mark for text that is not to be wrapped
+    if stdout:
+        from sepbench.harness.run.report import open_board
+        from sepbench.harness.store import Workspace
+        from sepbench.reports.text import render
+
+        with Workspace(workspace) as opened:
+            click.echo(render(open_board(opened)), nl=False)
+        return
+    from sepbench.harness.run.report import write_reports
+
+    for path in write_reports(workspace, split_names(formats) or ["md", "csv"], output):
+        click.echo(path)

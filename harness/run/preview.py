@@ -1,0 +1,77 @@
+"""`bench run --dry-run`: the plan and the work left, without writing anything."""
+
+from __future__ import annotations
+
+from sepbench.harness.plan import PlannedCell
+from sepbench.harness.records import FINAL
+from sepbench.harness.run.grid import plan_grid
+from sepbench.harness.settings import RunSettings
+from sepbench.harness.store import DATABASE, Workspace
+
+
+def preview(settings: RunSettings) -> str:
+    """The cells with their items, those done, and a time estimate from recorded ones.
+
+    Raises:
+        UsageError: as the run itself would.
+    """
+    cells = plan_grid(settings)
+    workspace = None
+    if (settings.workspace / DATABASE).is_file():
+        workspace = Workspace(settings.workspace)
+    try:
+        lines = [f"{'model':24} {'protocol':20} {'query':8} {'items':>8} {'left':>8}  time"]
+        total, known = 0.0, True
+        for cell in cells:
+            text, seconds = _line(cell, settings, workspace)
+            lines.append(text)
+            total += seconds or 0.0
+            known = known and seconds is not None
+    finally:
+        if workspace is not None:
+            workspace.close()
+    about = f"about {_words(total)}" if known else "unknown: some models have no recorded item yet"
+    return "\n".join([*lines, f"Separation time left: {about}."])
+
+
+def _line(
+    cell: PlannedCell, settings: RunSettings, workspace: Workspace | None
+) -> tuple[str, float | None]:
+    head = f"{cell.model.label:24} {cell.protocol.name:20} {cell.kind or '–':8}"
+    if cell.task is None:
+        return f"{head} not applicable: {cell.reason}", 0.0
+    positions = [item.scene_position for item in cell.task.items()]
+    if settings.limit is not None:
+        allowed = set(sorted(set(positions))[: settings.limit])
+        positions = [position for position in positions if position in allowed]
+    done, seconds = _recorded(cell, settings, workspace, set(positions))
+    left = len(positions) - done
+    estimate = None if seconds is None and left else (seconds or 0.0) * left
+    shown = "?" if estimate is None else _words(estimate)
+    return f"{head} {len(positions):8} {left:8}  {shown}", estimate
+
+
+def _recorded(
+    cell: PlannedCell, settings: RunSettings, workspace: Workspace | None, positions: set[int]
+) -> tuple[int, float | None]:
+    """Items with everything asked for, and the mean seconds of one."""
+    if workspace is None:
+        return 0, None
+    metrics = tuple(settings.metrics or cell.protocol.metrics)
+    marks = ",".join("?" * len(metrics))
+    rows = workspace.query(
+        "SELECT i.scene_position, r.separate_seconds, (SELECT count(DISTINCT m.metric) FROM scores"
+        " s JOIN metrics m ON m.id = s.metric_id WHERE s.result_id = r.id AND m.metric IN"
+        f" ({marks})) AS found FROM results r JOIN items i ON i.id = r.item_id"
+        f" JOIN cells c ON c.id = r.cell_id WHERE c.key = ? AND r.status IN {FINAL}",
+        (*metrics, cell.key),
+    )
+    done = sum(row["found"] == len(metrics) and row["scene_position"] in positions for row in rows)
+    seconds = sum(row["separate_seconds"] for row in rows) / len(rows) if rows else None
+    return done, seconds
+
+
+def _words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,75 @@
+"""The Python API: what the command line does, as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sepbench.harness.aggregate import results_frame
+from sepbench.harness.api import Dataset
+from sepbench.harness.run.corpora import open_dataset
+from sepbench.harness.run.grid import RunSummary, run_grid
+from sepbench.harness.run.models import complete_settings, open_class
+from sepbench.harness.settings import resolve
+from sepbench.harness.store import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def load_baseline(name: str, *, device: str = "cpu", **settings: Any) -> Any:
+    """A separator, ready to use.
+
+    Args:
+        name: in the registry, or "module:Class".
+        device: "cpu", "cuda", "cuda:1".
+        **settings: of its constructor; unknown ones are refused with near matches.
+
+    Returns:
+        A `QuerySeparator` or `SceneSeparator` whose `load` was called.
+    """
+    _, made = open_class(name)
+    model = made(**complete_settings(made, settings, name))
+    model.load(device)
+    return model
+
+
+def load_dataset(name: str, *, root: str | Path | None = None, **settings: Any) -> Dataset:
+    """A dataset by name.
+
+    Args:
+        name: in the registry.
+        root: its folder; default: the dataset's environment variable.
+        **settings: of its constructor.
+    """
+    return open_dataset(name, {**settings, "root": root})
+
+
+def run(
+    *,
+    models: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    workspace: str | Path = "bench-results",
+    overrides: Sequence[str] = (),
+) -> RunSummary:
+    """Do what is missing of a grid, as `bench run`.
+
+    A script that calls this needs the usual guard `if __name__ == "__main__":`, because worker
+    processes import the main module; `overrides=["engine.name=inline"]` uses no processes.
+
+    Args:
+        models: names, or "label=name"; bounds come without asking.
+        datasets: names, or "name:protocol".
+        workspace: folder of the results.
+        overrides: settings as "key=value".
+    """
+    return run_grid(
+        resolve(workspace=Path(workspace), models=models, datasets=datasets, overrides=overrides)
+    )
+
+
+def results(workspace: str | Path = "bench-results") -> pd.DataFrame:
+    """Every score of a workspace: one row an item and metric."""
+    with Workspace(Path(workspace)) as opened:
+        return results_frame(opened)
