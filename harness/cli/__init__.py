@@ -74,9 +74,8 @@ def bench(verbose: bool) -> None:
 def main() -> None:
     """Entry point: named errors become one message and an exit code, never a traceback."""
     try:
-        bench.main(standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        # Click hands back the code of a command that ends with Exit, and None otherwise.
+        sys.exit(bench.main(standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
