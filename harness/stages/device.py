@@ -74,8 +74,8 @@ def versions(device: Any) -> dict[str, str]:
 
     found = {
         "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchaudio": torchaudio.__version__,
+        "torch": str(torch.__version__),  # its own class would make the driver import torch
+        "torchaudio": str(torchaudio.__version__),
     }
     if device.type == "cuda":
         found |= {"gpu": torch.cuda.get_device_name(device), "cuda": str(torch.version.cuda)}
