@@ -38,7 +38,7 @@ def render(board: Leaderboard) -> str:
 def _table(table: Table) -> str:
     footnotes: list[str] = []
     header = ["Model", "Query", *(f"{c.title} [{c.unit}]" for c in table.columns)]
-    header += ["Scored", "RTF", "Memory", "Params"]
+    header += ["Scored", "RTF", "Memory", "Params", "Device"]
     lines = [f"### {table.dataset} · {table.protocol}", "", _line(header)]
     lines.append("|" + "|".join([" --- ", " --- ", *[" ---: "] * (len(header) - 2)]) + "|")
     for row in table.rows:
@@ -58,6 +58,7 @@ def _cells(table: Table, row: Row, footnotes: list[str]) -> list[str]:
         "–" if row.real_time_factor is None else f"{row.real_time_factor:.2g}",
         "–" if row.peak_memory is None else f"{row.peak_memory / 1e6:,.0f} MB",
         "–" if row.parameters is None else f"{row.parameters / 1e6:.1f} M",
+        f"{row.device} {row.precision}".strip() or "–",
     ]
     return [name, escape(row.query), *values, _counts(row), *cost]
 
@@ -101,7 +102,7 @@ def _items(count: int) -> str:
 def _counts(row: Row) -> str:
     if row.status == "not applicable":
         return "n/a"
-    text = f"{row.scored}/{row.expected}"
+    text = f"{row.scored}/{row.expected}" + (" ✓" if row.complete else "")
     return f"{text} ({row.failed} failed)" if row.failed else text
 
 
@@ -117,7 +118,7 @@ def _caption(table: Table) -> str:
     return (
         f"{how} over items ± half the 95 % bootstrap interval, clustered by target recording. "
         f"{identities}.{improved} RTF: seconds of separation per second of audio. Memory: peak of "
-        "the model's process."
+        "the model's process. ✓: every expected item is there and scored."
     )
 
 
