@@ -15,10 +15,17 @@ import numpy as np
 
 from sepbench.harness.records import FINAL
 from sepbench.harness.store import Workspace
+from sepbench.harness.stored_scores import (
+    Scores,
+    count_statuses,
+    metric_card,
+    read_cells,
+    read_cost,
+    read_scores,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import pandas as pd
 
     Floats = npt.NDArray[np.float64]
 
@@ -59,6 +66,8 @@ class Cell:
         undefined_estimate: the model's own fault; counted beside the value.
         infinite: items at ±inf, never averaged.
         capped: items beyond the metric's noise floor, averaged as that number.
+        unpaired: of an improvement, items whose mixture has no value to subtract.
+        missing: scored items without a score under this version of the metric.
     """
 
     value: float | None = None
@@ -69,6 +78,8 @@ class Cell:
     undefined_estimate: int = 0
     infinite: int = 0
     capped: int = 0
+    unpaired: int = 0
+    missing: int = 0
     noise_floor: float | None = None
 
 
@@ -108,13 +119,18 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """One protocol's rows: lower bounds, models, upper bounds."""
+    """One protocol's rows: lower bounds, models, upper bounds.
+
+    Attributes:
+        notes: what concerns the table as a whole.
+    """
 
     protocol: str
     dataset: str
     aggregate: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
 
 
 def tables(workspace: Workspace, protocols: Sequence[str] | None = None) -> list[Table]:
@@ -130,17 +146,21 @@ def protocol_table(workspace: Workspace, protocol: str) -> Table:
     """The table of one protocol.
 
     A model that was run several times under one label (other settings, other code) shows its
-    latest cell; the others are named in a footnote.
+    latest cell; the others are counted in a footnote, as are rows of an earlier list revision.
     """
-    stored = _latest_cells(workspace, protocol)
+    stored, left_out = read_cells(workspace, protocol)
     metrics: dict[str, dict[str, Any]] = {}
     for cell in stored:
         for name in json.loads(cell["metrics"]):
             if name not in metrics:
-                metrics[name] = _metric_card(workspace, name)
+                metrics[name] = metric_card(workspace, name)
     mixture = next((c for c in stored if c["baseline"] == MIXTURE), None)
     columns = _columns(metrics, with_improvements=mixture is not None)
-    floor = {name: _scores(workspace, mixture["id"], name) for name in metrics} if mixture else {}
+    floor = {
+        name: read_scores(workspace, mixture["id"], card["number"])
+        for name, card in metrics.items()
+        if mixture is not None
+    }
     rows = [_row(workspace, cell, columns, metrics, floor) for cell in stored]
     order = {"lower": 0, "model": 1, "upper": 2}
     rows.sort(key=lambda row: order.get(row.role, 1))
@@ -151,23 +171,10 @@ def protocol_table(workspace: Workspace, protocol: str) -> Table:
         aggregate=stored[0]["aggregate"] if stored else "mean",
         columns=columns,
         rows=tuple(rows),
+        notes=(f"{left_out} rows of an earlier list revision or rate are not shown",)
+        if left_out
+        else (),
     )
-
-
-def results_frame(workspace: Workspace) -> pd.DataFrame:
-    """Every score as a row: model, protocol, scene, target, query, metric, value, why not."""
-    import pandas as pd
-
-    rows = workspace.query(
-        "SELECT c.label AS model, c.protocol, c.query_kind, t.dataset, t.list, t.shots, i.scene,"
-        " i.target, i.query_index, i.query, i.cluster, i.attributes, r.status, r.error,"
-        " r.audio_seconds, r.separate_seconds, m.metric, m.version AS metric_version, s.value,"
-        " s.cause, s.reason FROM results r JOIN cells c ON c.id = r.cell_id"
-        " JOIN items i ON i.id = r.item_id JOIN tasks t ON t.id = i.task_id"
-        " LEFT JOIN scores s ON s.result_id = r.id LEFT JOIN metrics m ON m.id = s.metric_id"
-        " ORDER BY r.cell_id, i.scene_position, i.id, m.id"
-    )
-    return pd.DataFrame([dict(row) for row in rows])
 
 
 def bootstrap_interval(
@@ -189,49 +196,28 @@ def bootstrap_interval(
         return None
     rng = np.random.default_rng(_SEED)
     tail = 100 * (1 - CONFIDENCE) / 2
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=BOOTSTRAP_DRAWS)
     if median:
-        members = [np.flatnonzero(codes == c) for c in range(count)]
-        draws = rng.integers(0, count, size=(BOOTSTRAP_DRAWS, count))
-        points = np.array(
-            [np.median(values[np.concatenate([members[c] for c in draw])]) for draw in draws]
-        )
+        points = _medians(values, codes, weights)
     else:
         sums = np.bincount(codes, weights=values, minlength=count)
         sizes = np.bincount(codes, minlength=count).astype(np.float64)
-        weights = rng.multinomial(count, np.full(count, 1 / count), size=BOOTSTRAP_DRAWS)
         points = (weights @ sums) / (weights @ sizes)
     low, high = np.percentile(points, [tail, 100 - tail])
     return float(low), float(high)
 
 
-# --- reading ------------------------------------------------------------------------------
-
-
-def _latest_cells(workspace: Workspace, protocol: str) -> list[dict[str, Any]]:
-    """The cells to show: for each label and kind of query the one used last."""
-    found = workspace.query(
-        "SELECT c.*, t.expected_items, t.planned_items, t.shots FROM cells c"
-        " LEFT JOIN tasks t ON t.id = c.task_id WHERE c.protocol = ? ORDER BY c.id",
-        (protocol,),
-    )
-    latest: dict[tuple[str, str, int | None], dict[str, Any]] = {}
-    for row in found:
-        key = (row["label"], row["query_kind"], row["shots"])
-        before = latest.get(key)
-        cell = dict(row) | {"older": (before["older"] + 1) if before else 0}
-        if before is None or row["last_run"] >= before["last_run"]:
-            latest[key] = cell
-        else:
-            before["older"] += 1
-    return list(latest.values())
-
-
-def _metric_card(workspace: Workspace, name: str) -> dict[str, Any]:
-    """The newest card under which a metric was asked for."""
-    row = workspace.query(
-        "SELECT id, card FROM metrics WHERE metric = ? ORDER BY version DESC, id DESC", (name,)
-    )[0]
-    return {"number": row["id"], **json.loads(row["card"])}
+def _medians(values: Floats, codes: npt.NDArray[np.intp], weights: npt.NDArray[np.int64]) -> Floats:
+    """The median of each draw, in which the items of cluster k come weights[draw, k] times."""
+    order = np.argsort(values)
+    ranked, members = values[order], codes[order]
+    points = []
+    for part in np.array_split(weights, -(-weights.shape[0] * len(values) // 4_000_000)):
+        upto = np.cumsum(part[:, members], axis=1)  # (draws, items), items of the draw so far
+        total = upto[:, -1:]
+        below, above = ((upto > middle).argmax(axis=1) for middle in ((total - 1) // 2, total // 2))
+        points.append((ranked[below] + ranked[above]) / 2)
+    return np.concatenate(points)
 
 
 def _columns(
@@ -272,44 +258,19 @@ def _improved(title: str) -> str:
     return f"{name}i{blank}{rest}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Scores:
-    """One metric of one cell: a value or a cause an item."""
-
-    keys: list[tuple[str, str]]  # (scene, target)
-    clusters: list[str]
-    values: Floats  # NaN where there is none
-    causes: list[str | None]
-
-
-def _scores(workspace: Workspace, cell_id: int, metric: str) -> _Scores:
-    number = _metric_card(workspace, metric)["number"]
-    rows = workspace.query(
-        "SELECT i.scene, i.target, i.cluster, s.value, s.cause FROM results r"
-        " JOIN items i ON i.id = r.item_id JOIN scores s ON s.result_id = r.id"
-        f" WHERE r.cell_id = ? AND s.metric_id = ? AND r.status IN {FINAL}"
-        " ORDER BY i.scene_position, i.id",
-        (cell_id, number),
-    )
-    return _Scores(
-        keys=[(row["scene"], row["target"]) for row in rows],
-        clusters=[row["cluster"] for row in rows],
-        values=np.array([np.nan if r["value"] is None else r["value"] for r in rows], dtype=float),
-        causes=[row["cause"] for row in rows],
-    )
-
-
 def _row(
     workspace: Workspace,
     cell: Mapping[str, Any],
     columns: Sequence[Column],
     metrics: Mapping[str, Mapping[str, Any]],
-    floor: Mapping[str, _Scores],
+    floor: Mapping[str, Scores],
 ) -> Row:
     asked = json.loads(cell["metrics"])
     is_mixture = cell["baseline"] == MIXTURE
     cells: dict[str, Cell] = {}
-    cached = {name: _scores(workspace, cell["id"], name) for name in asked}
+    cached = {name: read_scores(workspace, cell["id"], metrics[name]["number"]) for name in asked}
+    counts = count_statuses(workspace, cell["id"])
+    scored = sum(counts.get(status, 0) for status in FINAL)
     for column in columns:
         card = metrics[column.metric]
         if column.metric not in cached or (is_mixture and not card["defined_for_mixture"]):
@@ -321,18 +282,12 @@ def _row(
             card,
             median=cell["aggregate"] == "median",
             minus=floor[column.metric] if column.improvement else None,
+            scored=scored,
         )
-    counts = {
-        row["status"]: row["n"]
-        for row in workspace.query(
-            "SELECT status, count(*) n FROM results WHERE cell_id = ? GROUP BY status",
-            (cell["id"],),
-        )
-    }
-    scored = sum(counts.get(status, 0) for status in FINAL)
     failed = sum(n for status, n in counts.items() if status not in FINAL)
     expected = max(cell["expected_items"] or 0, cell["planned_items"] or 0)
     faults = max((c.undefined_estimate for c in cells.values()), default=0)
+    unscored = max((c.missing for c in cells.values()), default=0)
     facts = json.loads(cell["facts"])
     card = json.loads(cell["card"])
     return Row(
@@ -348,14 +303,14 @@ def _row(
         expected=expected,
         failed=failed,
         missing=max(0, expected - scored - failed),
-        complete=cell["status"] == "active" and scored == expected > 0 and not faults,
+        complete=cell["status"] == "active" and scored == expected > 0 and not (faults or unscored),
         parameters=facts.get("parameters"),
         device=facts.get("device", ""),
         precision=facts.get("precision", ""),
-        notes=_notes(cell, scored, expected, failed, faults),
+        notes=_notes(cell, scored, expected, failed, faults, unscored),
         cell_id=cell["id"],
         identity=json.loads(cell["identity"]),
-        **_cost(workspace, cell["id"]),
+        **read_cost(workspace, cell["id"]),
     )
 
 
@@ -366,7 +321,7 @@ def _query_words(cell: Mapping[str, Any]) -> str:
 
 
 def _notes(
-    cell: Mapping[str, Any], scored: int, expected: int, failed: int, faults: int
+    cell: Mapping[str, Any], scored: int, expected: int, failed: int, faults: int, unscored: int
 ) -> tuple[str, ...]:
     notes = []
     if cell["status"] == "not applicable":
@@ -378,42 +333,35 @@ def _notes(
         notes.append(f"partial: {scored} of {expected} items{tail}; not comparable")
     if faults:
         notes.append(f"{faults} estimates without a defined score; not comparable")
+    if unscored:
+        notes.append(f"{unscored} items lack a score of a metric or of its present version")
     if cell["older"]:
         notes.append(f"{cell['older']} earlier variants under this name are not shown")
     return tuple(notes)
 
 
-def _cost(workspace: Workspace, cell_id: int) -> dict[str, Any]:
-    row = workspace.query(
-        "SELECT sum(separate_seconds) s, sum(audio_seconds) a, max(peak_memory) m FROM results"
-        f" WHERE cell_id = ? AND status IN {FINAL} AND separate_seconds > 0",
-        (cell_id,),
-    )[0]
-    return {
-        "real_time_factor": row["s"] / row["a"] if row["a"] else None,
-        "peak_memory": row["m"] or None,
-    }
-
-
 def _aggregate(
-    scores: _Scores, card: Mapping[str, Any], *, median: bool, minus: _Scores | None
+    scores: Scores, card: Mapping[str, Any], *, median: bool, minus: Scores | None, scored: int
 ) -> Cell:
     values = scores.values.copy()
-    finite_or_inf = ~np.isnan(values)
+    defined = ~np.isnan(values)
     limit = card["noise_floor"]
     capped = 0
     if limit is not None:
-        over = finite_or_inf & (values > limit)
+        over = defined & (values > limit)
         capped = int(over.sum())
         values[over] = limit  # +inf too: beyond the floor there is only rounding
+    unpaired = 0
     if minus is not None:
         base = dict(zip(minus.keys, minus.values, strict=True))
-        subtract = np.array([base.get(key, np.nan) for key in scores.keys])
+        subtract = np.array([base.get(key, np.nan) for key in scores.keys], dtype=float)
         if limit is not None:
             subtract = np.minimum(subtract, limit)
+        unpaired = int((defined & np.isnan(subtract)).sum())
         with np.errstate(invalid="ignore"):
             values = values - subtract
-    infinite = int(np.isinf(values).sum())
+            # inf - inf: as little an improvement as inf itself
+            values[np.isinf(scores.values) & np.isinf(subtract)] = np.inf
     use = np.isfinite(values)
     kept = values[use]
     clusters = [c for c, used in zip(scores.clusters, use, strict=True) if used]
@@ -425,7 +373,9 @@ def _aggregate(
         averaged=len(kept),
         undefined_reference=scores.causes.count("reference"),
         undefined_estimate=scores.causes.count("estimate"),
-        infinite=infinite,
+        infinite=int(np.isinf(values).sum()),
         capped=capped,
+        unpaired=unpaired,
+        missing=max(0, scored - len(scores.keys)),
         noise_floor=limit,
     )

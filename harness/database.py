@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,22 +46,33 @@ class Database:
         self._path = path
         with self.named_errors():
             self._connection = self._connect(writable)
-            self._open_schema(writable)
+            try:
+                self._settle(writable)
+                self._open_schema(writable)
+            except BaseException:
+                self._connection.close()
+                raise
 
     def _connect(self, writable: bool) -> sqlite3.Connection:
         path = self._path
         if writable:
             connection = sqlite3.connect(path, isolation_level=None, timeout=60)
-            mode = "DELETE" if _on_network(path.parent) else "WAL"
-            connection.execute(f"PRAGMA journal_mode={mode}")
-            # FULL: a recorded item survives a power cut, not only a killed process.
-            connection.execute("PRAGMA synchronous=FULL")
         else:
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=60
-            )
+            # On a read-only file system SQLite can make no shared index of the write-ahead log;
+            # without a log the file alone is the whole truth, and nobody can change it.
+            log = path.with_name(f"{path.name}-wal")
+            frozen = not os.access(path.parent, os.W_OK) and not log.exists()
+            uri = f"{path.absolute().as_uri()}?{'immutable=1' if frozen else 'mode=ro'}"
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=60)
         connection.row_factory = sqlite3.Row
         return connection
+
+    def _settle(self, writable: bool) -> None:
+        if writable:
+            mode = "DELETE" if _on_network(self._path.parent) else "WAL"
+            self._connection.execute(f"PRAGMA journal_mode={mode}")
+            # FULL: a recorded item survives a power cut, not only a killed process.
+            self._connection.execute("PRAGMA synchronous=FULL")
 
     def _open_schema(self, writable: bool) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -70,7 +82,12 @@ class Database:
                 f"this one knows {store_schema.SCHEMA_VERSION}). Upgrade sepbench, or choose "
                 "another workspace."
             )
-        if version == 0 and writable:
+        if version == 0 and not writable:
+            raise WorkspaceError(
+                f"{self._path.parent} holds no results yet. Run `bench run` first, or name "
+                "another folder with --workspace."
+            )
+        if version == 0:
             store_schema.create(self._connection)
         elif version < store_schema.SCHEMA_VERSION and writable:
             store_schema.migrate(self._connection, version)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sepbench.harness.api import BaselineCard, Query, QueryKind, ScoringProtocol
+from sepbench.harness.modules import is_package, source_file
 
 # Raised when resampling, channel handling, chunking or mixing-down in the stages changes what a
 # model gets or what becomes of its output: old and new estimates then live in different cells.
@@ -60,6 +60,7 @@ def source_digest(module: str) -> str:
     Comments, docstrings and formatting do not count, so that tidying a file keeps its results.
     For built-ins the package is `sepbench.baselines`, for others the first part of the name.
     A module without Python source (compiled, typed in a notebook) counts by its name alone.
+    Nothing is imported: what a package keeps for special cases may be slow, or fail.
     """
     parts = module.split(".")
     package = ".".join(parts[:2]) if parts[0] == "sepbench" else parts[0]
@@ -68,17 +69,21 @@ def source_digest(module: str) -> str:
         name = waiting.pop()
         if name in seen:
             continue
-        source = _source_of(name)
-        if source is None:
+        file = source_file(name)
+        if file is None:
             seen[name] = ""
             continue
-        tree = ast.parse(source)
+        source = file.read_bytes()
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError):  # for another Python; it counts as it stands
+            seen[name] = hashlib.sha256(source).hexdigest()
+            continue
         seen[name] = hashlib.sha256(_code_only(tree).encode()).hexdigest()
-        is_package = _is_package(name)
         waiting += [
             found
-            for found in _imports(tree, name, is_package)
-            if (found == package or found.startswith(package + ".")) and _source_of(found)
+            for found in _imports(tree, name, is_package(name))
+            if (found == package or found.startswith(package + ".")) and source_file(found)
         ]
     return digest(seen)
 
@@ -103,7 +108,7 @@ def baseline_identity(
         if key.endswith("checkpoint") and value is not None and Path(str(value)).is_file():
             checkpoints[key] = file_sha256(Path(str(value)))
         else:
-            plain[key] = value
+            plain[key] = _plain(value)
     chunk = (
         {"seconds": chunk_seconds, "overlap_seconds": overlap_seconds}
         if card.chunking == "harness"
@@ -145,19 +150,21 @@ def task_identity(
     }
 
 
-def _source_of(module: str) -> str | None:
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError, AttributeError):
-        return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    return Path(spec.origin).read_text(encoding="utf-8")
+def _plain(value: Any) -> Any:
+    """A setting as JSON can hold it.
 
-
-def _is_package(module: str) -> bool:
-    spec = importlib.util.find_spec(module)
-    return spec is not None and spec.submodule_search_locations is not None
+    Values that are given are plain data. A default may be any object: its kind is enough here,
+    because the code that makes it is in the source digest.
+    """
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, Path):
+        return str(value)
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _code_only(tree: ast.Module) -> str:

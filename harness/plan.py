@@ -5,21 +5,29 @@ models × protocols × query kinds ──▶ cells; each cell's task ──▶ i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from sepbench.harness.api import (
     BaselineCard,
+    Clip,
     Dataset,
     ListCard,
     QueryKind,
     SceneRow,
     ScoringProtocol,
 )
-from sepbench.harness.errors import NotApplicableError, UnknownNameError
+from sepbench.harness.errors import (
+    BenchError,
+    DatasetError,
+    NotApplicableError,
+    UnknownNameError,
+)
 from sepbench.harness.identity import canonical, digest, task_identity
 from sepbench.harness.queries import ExamplePool, choose_kind, queries_of
+
+Read = TypeVar("Read", Sequence[SceneRow], Sequence[Clip])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +81,8 @@ class Task:
 
     def rows(self) -> Sequence[SceneRow]:
         """The list's rows in their order."""
-        return self.dataset.scenes(self.protocol.list_name)
+        name = self.protocol.list_name
+        return _read(lambda: self.dataset.scenes(name), self.protocol, f"list '{name}'")
 
     def items(self) -> Iterator[PlannedItem]:
         """All items in list order.
@@ -199,7 +208,9 @@ def _task(
         if kind == "audio":
             pool_key = f"{protocol.dataset}\x1f{protocol.query.pool}"
             if pool_key not in pools:
-                pools[pool_key] = ExamplePool(dataset.clips(protocol.query.pool))
+                name = protocol.query.pool
+                clips = _read(lambda: dataset.clips(name), protocol, f"pool '{name}'")
+                pools[pool_key] = ExamplePool(clips)
             pool = pools[pool_key]
         task = Task(
             protocol=protocol,
@@ -211,6 +222,17 @@ def _task(
         )
         tasks[key] = _checked(task)
     return tasks[key]
+
+
+def _read(read: Callable[[], Read], protocol: ScoringProtocol, what: str) -> Read:
+    try:
+        return read()
+    except BenchError:
+        raise
+    except Exception as error:  # a stranger's dataset may raise anything
+        raise DatasetError(
+            f"Dataset {protocol.dataset}: {what} cannot be read: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _checked(task: Task) -> Task | NotApplicableError:

@@ -31,6 +31,8 @@ _CHOICES = {
     "aggregate": ("mean", "median"),
 }
 KINDS = ("text", "label", "audio")
+_OPTIONAL = ("expected_items", "query")
+_WORDS = {str: "text", int: "a whole number", list: "a list", Mapping: "a mapping"}
 
 
 def protocol_names() -> tuple[str, ...]:
@@ -54,7 +56,7 @@ def load_protocol(
     """
     own = dict(extra or {})
     if name in own:
-        return parse_protocol({"name": name, **own[name]}, f"protocol '{name}'")
+        return parse_own(name, own[name])
     names = protocol_names()
     if name not in names:
         raise UnknownNameError("protocol", name, [*names, *own])
@@ -62,6 +64,14 @@ def load_protocol(
 
     text = files("sepbench.harness.configs.protocol").joinpath(f"{name}.yaml").read_text("utf-8")
     return parse_protocol({"name": name, **yaml.safe_load(text)}, f"protocol/{name}.yaml")
+
+
+def parse_own(name: str, fields: object) -> ScoringProtocol:
+    """A protocol that a plugin dataset brings; raises as `parse_protocol`."""
+    where = f"protocol '{name}'"
+    if not isinstance(fields, Mapping):
+        raise SettingError(f"{where} is {fields!r}; expected its fields by name.")
+    return parse_protocol({"name": name, **fields}, where)
 
 
 def parse_protocol(fields: Mapping[str, Any], where: str) -> ScoringProtocol:
@@ -75,14 +85,18 @@ def parse_protocol(fields: Mapping[str, Any], where: str) -> ScoringProtocol:
         if key in fields and fields[key] not in choices:
             raise SettingError(f"{where}: '{key}' is {fields[key]!r}; one of {', '.join(choices)}.")
     for key in ("dataset", "list", "sample_rate", "metrics"):
-        if key not in fields:
-            raise SettingError(f"{where}: the field '{key}' is missing.")
+        if not fields.get(key):
+            raise SettingError(f"{where}: the field '{key}' is missing or empty.")
     query = dict(fields.get("query") or {})
     _check_fields(query, _QUERY_FIELDS, f"{where}, query")
     kinds = tuple(query.get("kinds", KINDS))
+    if not kinds:
+        raise SettingError(f"{where}: no query kind; one or more of {', '.join(KINDS)}.")
     for kind in kinds:
         if kind not in KINDS:
             raise SettingError(f"{where}: query kind {kind!r}; one of {', '.join(KINDS)}.")
+    if query.get("template") and "{label}" not in query["template"]:
+        raise SettingError(f"{where}: the query template has no {{label}} in it.")
     rest = {k: v for k, v in fields.items() if k not in ("list", "query")}
     for key in ("metrics", "published", "choices"):
         if key in rest:
@@ -95,8 +109,13 @@ def parse_protocol(fields: Mapping[str, Any], where: str) -> ScoringProtocol:
 def _check_fields(fields: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
     for key, value in fields.items():
         if key not in known:
-            raise SettingError(f"{where}: unknown field '{key}'.{near_matches(key, known)}")
-        if value is not None and not isinstance(value, known[key]):
-            raise SettingError(
-                f"{where}: '{key}' is {value!r}; expected {known[key].__name__.lower()}."
-            )
+            raise SettingError(f"{where}: unknown field '{key}'.{near_matches(str(key), known)}")
+        if value is None and key in _OPTIONAL:
+            continue
+        kind = known[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise SettingError(f"{where}: '{key}' is {value!r}; expected {_WORDS[kind]}.")
+        if kind is int and value < 1:
+            raise SettingError(f"{where}: '{key}' is {value}; expected at least 1.")
+        if kind is list and not all(isinstance(entry, str) for entry in value):
+            raise SettingError(f"{where}: '{key}' is {value!r}; expected a list of names.")

@@ -43,7 +43,7 @@ class ExamplePool:
         self._by_id = {clip.clip_id: clip for clip in clips}
         self._by_label: dict[str, list[Clip]] = defaultdict(list)
         for clip in sorted(clips, key=lambda c: c.clip_id):
-            for label in clip.labels:
+            for label in dict.fromkeys(clip.labels):
                 self._by_label[label].append(clip)
 
     def draw(self, target: TargetRow, row: SceneRow, *, shots: int, seed: int) -> tuple[str, ...]:
@@ -65,8 +65,9 @@ class ExamplePool:
         seen: dict[str, int] = defaultdict(int)
         ranks = []
         for clip in usable:  # the n-th clip of a recording comes after all (n-1)-th ones
-            ranks.append(seen[clip.origin])
-            seen[clip.origin] += 1
+            origin = clip.origin or clip.clip_id  # a clip of unknown origin stands alone
+            ranks.append(seen[origin])
+            seen[origin] += 1
         order = sorted(range(len(usable)), key=lambda i: ranks[i])
         return tuple(usable[i].clip_id for i in order[:shots])
 

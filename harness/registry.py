@@ -69,7 +69,7 @@ class Registry:
             version = point.dist.version if point.dist else ""
             entry = Entry(
                 name=point.name,
-                target=point.value.replace(" ", ""),
+                target=_target_of(point.value),
                 package=package,
                 package_version=version,
             )
@@ -85,7 +85,12 @@ class Registry:
     def shadowed(self) -> tuple[Entry, ...]:
         """Plugins that claim a built-in's name and are therefore not used."""
         return tuple(
-            Entry(name=p.name, target=p.value, package=p.dist.name if p.dist else "")
+            Entry(
+                name=p.name,
+                target=_target_of(p.value),
+                package=p.dist.name if p.dist else "unknown package",
+                package_version=p.dist.version if p.dist else "",
+            )
             for p in entry_points(group=self.group)
             if p.name in self._catalog
         )
@@ -119,6 +124,11 @@ class Registry:
         return import_target(entry.target, f"{self.kind} '{name}' of package '{entry.package}'")
 
 
+def _target_of(value: str) -> str:
+    """An entry point's "module:attribute [extra]" without blanks and extras."""
+    return value.partition("[")[0].replace(" ", "")
+
+
 def import_target(target: str, what: str) -> Any:
     """Import "module:attribute".
 
@@ -132,7 +142,7 @@ def import_target(target: str, what: str) -> Any:
         value: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             value = getattr(value, part)
-    except Exception as error:  # a stranger's module may raise anything at import
+    except (Exception, SystemExit) as error:  # a stranger's module may raise anything at import
         raise PluginError(
             f"The {what} cannot be imported from '{target}': {type(error).__name__}: {error}. "
             "Repair or uninstall that package; everything else works without it."

@@ -6,9 +6,14 @@ data only: nothing is instantiated from a configuration, and unknown keys are re
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -18,6 +23,7 @@ from sepbench.harness.errors import SettingError, UsageError, near_matches
 WORKSPACE_FILE = "settings.yaml"
 ENVIRONMENT_PREFIX = "SEPBENCH__"  # SEPBENCH__ENGINE__WORKERS=4 sets engine.workers
 OPEN_SECTIONS = ("models", "datasets")  # keyed by names that only registries know
+_CONFIGS = "sepbench.harness.configs"
 PRECISIONS = ("float32", "tf32", "bf16", "fp16")
 
 
@@ -109,38 +115,65 @@ def _read_workspace_file(file: Path) -> dict[str, Any]:
 
     try:
         data = yaml.safe_load(file.read_text("utf-8")) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingError(f"{file} is not valid YAML: {error}") from error
+    except OSError as error:
+        raise SettingError(f"{file} cannot be read: {error.strerror}.") from error
     if not isinstance(data, dict):
         raise SettingError(f"{file} must hold KEY: VALUE pairs at its top.")
     return data
 
 
 def _compose(from_file: dict[str, Any], file: str, overrides: Sequence[str]) -> dict[str, Any]:
-    from hydra import compose, initialize_config_module
+    from hydra import compose
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    prepared = [_open_sections(text) for text in overrides]
+    # Hydra has no layer between packaged defaults and the command line, so the file's keys go in
+    # as the first, hence weakest, overrides.
+    weakest = [f"{key}={_as_override(value)}" for key, value in _flatten(from_file)]
+    prepared = [_open_sections(text) for text in [*weakest, *overrides]]
     try:
-        with initialize_config_module("sepbench.harness.configs", version_base="1.3"):
-            known = _plain(OmegaConf.to_container(compose("config"), resolve=True))
+        with _own_hydra():
+            known = _defaults()
             _refuse_unknown(from_file, known, file)
-            # Hydra has no layer between packaged defaults and the command line, so the file's
-            # keys go in as the first, hence weakest, overrides.
-            weakest = [
-                _open_sections(f"{key}={_as_override(value)}") for key, value in _flatten(from_file)
-            ]
             for text in prepared:
                 _refuse_unknown_override(text, known)
-            config = compose("config", overrides=[*weakest, *prepared])
+            config = compose("config", overrides=prepared)
             return _plain(OmegaConf.to_container(config, resolve=True))
     except (HydraException, OmegaConfBaseException) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        reason = next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
         raise SettingError(
             f"The settings cannot be composed: {reason} (given: {' '.join(overrides) or file})"
         ) from error
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """The packaged defaults, whose keys are all there are; to be called inside Hydra."""
+    from hydra import compose
+    from omegaconf import OmegaConf
+
+    return _plain(OmegaConf.to_container(compose("config"), resolve=True))
+
+
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Hydra on our configuration; a caller who is inside Hydra finds its own as it was."""
+    from hydra import initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.version import VersionBase
+
+    state, version = GlobalHydra.instance(), VersionBase.instance()
+    callers, base = state.hydra, version.version_base
+    state.clear()
+    try:
+        with initialize_config_module(_CONFIGS, version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.set_instance(state)
+        state.hydra, version.version_base = callers, base
 
 
 def _plain(value: object) -> dict[str, Any]:
@@ -175,9 +208,22 @@ def _as_override(value: object) -> str:
         return "[" + ",".join(_as_override(v) for v in value) + "]"
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{k}:{_as_override(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return str(value)
+    return quoted(value) if isinstance(value, str) else str(value)
+
+
+def quoted(text: str) -> str:
+    """Text in Hydra's quotes: blanks, commas, brackets and quotes are then only text."""
+    # Backslashes count for Hydra only where a quote follows, the closing one included.
+    return "'" + re.sub(r"(\\*)('|\Z)", _escape_quote, text) + "'"
+
+
+def literal(text: str) -> str:
+    """As `quoted`, and `${…}` is text too."""
+    return quoted(re.sub(r"(\\*)\$\{", r"\1\1\\${", text))
+
+
+def _escape_quote(found: re.Match[str]) -> str:
+    return found[1] * 2 + ("\\'" if found[2] else "")
 
 
 def _refuse_unknown(given: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
@@ -195,6 +241,11 @@ def _refuse_unknown_override(text: str, known: Mapping[str, Any]) -> None:
     if key.startswith(("+", "~")) and not opened:
         raise SettingError(f"'{text}': settings can be changed (KEY=VALUE), not added or removed.")
     _refuse_key(key.lstrip("+"), known, "on the command line or in the environment")
+    if key == "query":
+        kind = text.partition("=")[2].strip(" '\"")
+        groups = [f.name[:-5] for f in files(f"{_CONFIGS}.query").iterdir() if ".yaml" in f.name]
+        if kind not in groups:
+            raise SettingError(f"query={kind}: no such choice.{near_matches(kind, groups)}")
 
 
 def _refuse_key(key: str, known: Mapping[str, Any], where: str) -> None:
@@ -216,7 +267,9 @@ def _typed(config: dict[str, Any], workspace: Path) -> RunSettings:
     if engine["order"] not in ("list", "shuffled"):
         raise SettingError(f"engine.order={engine['order']}; list or shuffled.")
     shots = config["query"]["shots"]
-    chunk, overlap = _number(config, "chunk.seconds"), _number(config, "chunk.overlap_seconds")
+    shots = [] if shots is None else _listed(shots)
+    chunk = _number(config, "chunk.seconds", above_zero=True)
+    overlap = _number(config, "chunk.overlap_seconds")
     if not 0 <= overlap <= chunk / 2:
         raise SettingError(
             f"chunk.overlap_seconds={overlap} must lie between 0 and half of chunk.seconds={chunk}."
@@ -224,23 +277,31 @@ def _typed(config: dict[str, Any], workspace: Path) -> RunSettings:
     kind = config["query"]["kind"]
     if kind not in (None, "text", "label", "audio"):
         raise SettingError(f"query.kind={kind}; one of text, label, audio.")
+    models, bounds = _names(config["model"], "model"), _names(config["bounds"] or [], "bounds")
+    datasets = _names(config["dataset"], "dataset")
+    if not datasets or not (models or bounds):
+        raise SettingError(
+            "There is nothing to run: name a model (-m) or bounds, and a dataset (-d)."
+        )
+    if config["metrics"] == []:
+        raise SettingError("metrics=[] names none; metrics=null takes the protocol's own.")
     return RunSettings(
-        models=tuple(_names(config["model"], "model")),
-        datasets=tuple(_names(config["dataset"], "dataset")),
+        models=tuple(models),
+        datasets=tuple(datasets),
         workspace=workspace,
         model_settings=_sections(config["models"], "models"),
         dataset_settings=_sections(config["datasets"], "datasets"),
-        bounds=tuple(_names(config["bounds"] or [], "bounds")),
+        bounds=tuple(bounds),
         metrics=None if config["metrics"] is None else tuple(_names(config["metrics"], "metrics")),
         query_kind=kind,
-        shots=tuple(_whole(s, "query.shots") for s in ([] if shots is None else _listed(shots))),
+        shots=tuple(dict.fromkeys(_whole(count, "query.shots") for count in shots)),
         chunk_seconds=chunk,
         overlap_seconds=overlap,
-        device=str(config["device"]),
+        device=_word(config["device"], "device"),
         precision=precision,
         batch_size=_whole(config["batch_size"], "batch_size"),
         limit=None if config["limit"] is None else _whole(config["limit"], "limit"),
-        keep_audio=bool(config["keep_audio"]),
+        keep_audio=_flag(config["keep_audio"], "keep_audio"),
         max_failures=None
         if config["max_failures"] is None
         else _whole(config["max_failures"], "max_failures"),
@@ -250,8 +311,8 @@ def _typed(config: dict[str, Any], workspace: Path) -> RunSettings:
             loaders=_whole(engine["loaders"], "engine.loaders"),
             threads=_auto(engine["threads"], cores or 1, "engine.threads"),
             memory_bytes=_auto(engine["memory_mb"], _auto_memory_mb(), "engine.memory_mb") << 20,
-            item_timeout=_number(config, "engine.item_timeout"),
-            load_timeout=_number(config, "engine.load_timeout"),
+            item_timeout=_number(config, "engine.item_timeout", above_zero=True),
+            load_timeout=_number(config, "engine.load_timeout", above_zero=True),
             crash_limit=_whole(engine["crash_limit"], "engine.crash_limit"),
             order=engine["order"],
         ),
@@ -273,7 +334,10 @@ def _listed(value: object) -> list[Any]:
 
 
 def _names(value: object, key: str) -> list[str]:
-    names = [str(part) for entry in _listed(value) for part in str(entry).split(",")]
+    entries = _listed(value)
+    if any(isinstance(entry, bool) or not isinstance(entry, str | int) for entry in entries):
+        raise SettingError(f"{key}={value}: expected names.")
+    names = [part for entry in entries for part in str(entry).split(",")]
     if any(not name.strip() for name in names):
         raise SettingError(f"{key} holds an empty name: {value!r}.")
     return [name.strip() for name in names]
@@ -295,9 +359,23 @@ def _whole(value: object, key: str) -> int:
     return value
 
 
-def _number(config: Mapping[str, Any], key: str) -> float:
+def _number(config: Mapping[str, Any], key: str, *, above_zero: bool = False) -> float:
     section, _, name = key.partition(".")
     value = config[section][name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise SettingError(f"{key}={value}: expected a number of at least 0.")
-    return float(value)
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not (math.isfinite(number) and (number > 0 if above_zero else number >= 0)):
+        least = "above 0" if above_zero else "of at least 0"
+        raise SettingError(f"{key}={value}: expected a finite number {least}.")
+    return float(number)
+
+
+def _flag(value: object, key: str) -> bool:
+    if not isinstance(value, bool):
+        raise SettingError(f"{key}={value}: expected true or false.")
+    return value
+
+
+def _word(value: object, key: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise SettingError(f"{key}={value}: expected a name.")
+    return value

@@ -110,7 +110,11 @@ class Workspace:
 
     def begin_run(self, settings: Mapping[str, Any], provenance: Mapping[str, Any]) -> int:
         """Note that a run started; returns its id."""
+        for unfinished in self.folder.glob(f"{AUDIO}/*/*.part.wav"):
+            unfinished.unlink(missing_ok=True)  # of a run that was killed
         with self._database.transaction() as connection:
+            # The lock is ours, so a run that still counts as running was killed.
+            connection.execute("UPDATE runs SET status = 'stopped' WHERE status = 'running'")
             cursor = connection.execute(
                 "INSERT INTO runs (started, status, settings, provenance) VALUES (?, ?, ?, ?)",
                 (time.time(), "running", canonical(settings), canonical(provenance)),

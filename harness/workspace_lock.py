@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -46,18 +47,21 @@ class WorkspaceLock:
                 f"Workspace {self._path.parent} is in use by {holder}. Wait for that run, stop "
                 "it, or choose another workspace with --workspace. Reports can be made meanwhile."
             ) from None
-        file.seek(0)
-        file.truncate()
-        json.dump(
-            {
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-                "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            },
-            file,
-        )
-        file.flush()
+        except OSError as error:  # some network file systems have no locks
+            file.close()
+            raise WorkspaceError(
+                f"Workspace {self._path.parent} cannot be locked: {error.strerror}. "
+                "Choose one on another file system with --workspace."
+            ) from error
+        try:
+            _introduce(file)
+        except OSError as error:
+            with suppress(OSError):  # closing writes what is left, and fails likewise
+                file.close()
+            raise WorkspaceError(
+                f"Workspace {self._path.parent} cannot be written: {error.strerror}. "
+                "Free some space and run the same command again; what is done is kept."
+            ) from error
         self._file = file
 
     def release(self) -> None:
@@ -65,6 +69,22 @@ class WorkspaceLock:
         if self._file is not None:
             self._file.close()  # closing releases the lock
             self._file = None
+
+
+def _introduce(file: TextIO) -> None:
+    """Write down who holds the lock."""
+    file.seek(0)
+    file.truncate()
+    json.dump(
+        {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        },
+        file,
+    )
+    file.flush()
 
 
 def _describe(file: TextIO) -> str:

@@ -37,14 +37,17 @@ def render(board: Leaderboard) -> str:
 
 def _table(table: Table) -> str:
     footnotes: list[str] = []
-    header = ["Model", "Query", *(f"{c.title} [{c.unit}]" for c in table.columns)]
+    header = ["Model", "Query", *(f"{escape(c.title)} [{escape(c.unit)}]" for c in table.columns)]
     header += ["Scored", "RTF", "Memory", "Params", "Device"]
-    lines = [f"### {table.dataset} · {table.protocol}", "", _line(header)]
+    lines = [f"### {escape(table.dataset)} · {escape(table.protocol)}", "", _line(header)]
     lines.append("|" + "|".join([" --- ", " --- ", *[" ---: "] * (len(header) - 2)]) + "|")
     for row in table.rows:
         lines.append(_line(_cells(table, row, footnotes)))
     lines += ["", _caption(table)]
-    lines += [f"{_mark(number)} {text}." for number, text in enumerate(footnotes, 1)]
+    for note in table.notes:
+        lines += ["", f"{escape(note)}."]
+    for number, text in enumerate(footnotes, 1):  # a paragraph each, or Markdown joins them
+        lines += ["", f"{_mark(number)} {escape(text)}."]
     return "\n".join(lines)
 
 
@@ -78,7 +81,14 @@ def _value_notes(table: Table, row: Row) -> list[str]:
     notes = []
     for column in table.columns:
         cell = row.cells.get(column.name)
-        if cell is None or column.improvement:
+        if cell is None:
+            continue
+        if column.improvement:
+            if cell.unpaired:
+                notes.append(
+                    f"{column.title}: {_items(cell.unpaired)} without a value of the mixture's, "
+                    "not averaged"
+                )
             continue
         if cell.capped:
             notes.append(
@@ -108,7 +118,7 @@ def _counts(row: Row) -> str:
 
 def _caption(table: Table) -> str:
     columns = [column for column in table.columns if not column.improvement]
-    identities = "; ".join(f"{c.title} = `{c.identity}`" for c in columns)
+    identities = "; ".join(f"{escape(c.title)} = {_code(c.identity)}" for c in columns)
     how = {"mean": "Mean", "median": "Median"}[table.aggregate]
     improved = (
         " A trailing i is the improvement over the mixture, pair by (scene, target)."
@@ -136,8 +146,13 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def _code(text: str) -> str:
+    """Text between backquotes, which cannot end them."""
+    return "`" + " ".join(text.replace("`", "'").replace("|", "/").split()) + "`"
+
+
 def escape(text: str) -> str:
     """Text from plugins and datasets cannot break the table or bring markup."""
     for character in "\\`*_|[]":
         text = text.replace(character, "\\" + character)
-    return text.replace("<", "&lt;").replace("\n", " ")
+    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").split())

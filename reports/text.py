@@ -27,8 +27,14 @@ def _table(table: Table) -> str:
         if number == 0:
             text.append("  ".join("-" * width for width in widths))
     for row in table.rows:
-        text += [f"  {row.label}: {note}" for note in row.notes]
+        text += [f"  {row.label}: {_one_line(note)}" for note in row.notes]
+    text += [f"  {_one_line(note)}" for note in table.notes]
     return "\n".join(text)
+
+
+def _one_line(text: str) -> str:
+    """A note may quote a stranger's error of several lines."""
+    return " ".join(text.split())
 
 
 def _short(column: Column) -> str:

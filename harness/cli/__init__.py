@@ -85,6 +85,3 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Stopped. What is done is kept; the same command goes on.", err=True)
         sys.exit(130)
-    except BrokenPipeError:  # `bench list | head`
-        sys.stderr.close()
-        sys.exit(0)

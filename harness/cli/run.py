@@ -73,11 +73,12 @@ def command(
 
 def root_setting(text: str) -> str:
     """`NAME=FOLDER` as a setting."""
+    from sepbench.harness.settings import literal
+
     name, separator, folder = text.partition("=")
     if not (name and separator and folder):
         raise UsageError(f"--root {text}: expected NAME=FOLDER.")
-    quoted = folder.replace("\\", "\\\\").replace("'", "\\'")
-    return f"datasets.{name}.root='{quoted}'"
+    return f"datasets.{name}.root={literal(folder)}"
 
 
 def _print_config(settings: RunSettings) -> None:

@@ -58,6 +58,9 @@ class BlockReader:
         """The block as a writable (C, N) float32 array over the shared pages."""
         mapped = self._maps.get(block.file)
         if mapped is None:
+            # A map keeps the pages of a removed file: those of a large scene that is done.
+            for name in [name for name in self._maps if not Path(name).exists()]:
+                del self._maps[name]
             with Path(block.file).open("r+b") as file:
                 mapped = mmap.mmap(file.fileno(), 0)
             self._maps[block.file] = mapped
@@ -130,8 +133,15 @@ class Arena:
         if self._in_use and self._in_use + wanted > self.limit:
             return None
         blocks: list[Block] = []
+        alone = not self._in_use
         for shape in shapes:
-            blocks.append(self._take(shape))
+            try:
+                blocks.append(self._take(shape))
+            except ScratchError:
+                self.free(blocks)
+                if alone:
+                    raise
+                return None  # there will be room when the scenes in flight have landed
         return blocks
 
     def _take(self, shape: tuple[int, int]) -> Block:
@@ -186,10 +196,15 @@ def default_folders(workspace: Path) -> tuple[Path, ...]:
 def _make_folder(folders: Sequence[Path], limit: int) -> tuple[Path, TextIO]:
     """A locked scratch folder in the first place with room; leftovers of dead runs go first."""
     problems = []
-    for number, base in enumerate(folders):
+    for base in folders:  # all of them: an earlier run may have found less room
         try:
             with _guard(base):
                 remove_leftovers(base)
+        except OSError:
+            pass  # not writable: nothing of ours is there
+    for number, base in enumerate(folders):
+        try:
+            with _guard(base):
                 # A quarter of spare room: others use this file system too.
                 if shutil.disk_usage(base).free < limit * 1.25 and number < len(folders) - 1:
                     problems.append(f"{base}: too little room")
@@ -206,8 +221,11 @@ def _make_folder(folders: Sequence[Path], limit: int) -> tuple[Path, TextIO]:
 def remove_leftovers(base: Path) -> None:
     """Remove the scratch folders of runs that are dead. The caller holds the guard."""
     for folder in base.glob(f"{PREFIX}*"):
-        if folder.stat().st_uid != os.getuid():
-            continue
+        try:
+            if folder.stat().st_uid != os.getuid():
+                continue
+        except FileNotFoundError:
+            continue  # its run has just ended
         try:
             with (folder / OWNER).open("r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
 """What runs in the child processes, and the messages that go to and fro.
 
-Both mains answer every message with one message, so the driver always knows who is busy with
+Both mains answer every message with one message (a scorer first says that it is ready), so the driver always knows who is busy with
 what. Text that a model prints goes to stderr: stdout is data.
 """
 
@@ -82,6 +82,11 @@ class Separated:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """First word of a scorer: its imports are done."""
+
+
+@dataclass(frozen=True, slots=True)
 class ItemMessage:
     """One estimate to score; `reference` None means silence."""
 
@@ -118,7 +123,7 @@ class Scored:
 
 
 Message: TypeAlias = LoadMessage | SeparateMessage | ScoreMessage
-Answer: TypeAlias = Loaded | Separated | Scored
+Answer: TypeAlias = Loaded | Separated | Ready | Scored
 
 
 def separation_main(connection: Connection, threads: int) -> None:
@@ -153,6 +158,7 @@ def scoring_main(connection: Connection) -> None:
     """One scorer: score until the driver hangs up."""
     _settle()
     reader = BlockReader()
+    connection.send(Ready())
     while (message := _receive(connection)) is not None:
         if isinstance(message, ScoreMessage):
             connection.send(Scored([_score(scene, reader) for scene in message.scenes]))

@@ -9,8 +9,13 @@ import numpy as np
 
 from sepbench.harness.api import Samples
 from sepbench.harness.engines.contract import CellJob, EngineContext, ItemWork, SceneWork, Sink
-from sepbench.harness.engines.outcomes import outcome_of, read_kept
-from sepbench.harness.errors import BaselineLoadError
+from sepbench.harness.engines.outcomes import (
+    kept_estimates,
+    outcome_of,
+    read_kept,
+    refuse_changed_examples,
+)
+from sepbench.harness.errors import BenchError, DatasetError
 from sepbench.harness.records import Failure, ItemOutcome
 from sepbench.harness.stages.device import peak_memory
 from sepbench.harness.stages.load import LoadedScene, load_scene
@@ -36,7 +41,7 @@ class InlineEngine:
                     if facts is None:
                         try:
                             facts = stage.load()
-                        except BaselineLoadError as error:
+                        except BenchError as error:
                             sink.cell_failed(job.cell_id, Failure.of(error))
                             break
                     sink.cell_loaded(job.cell_id, facts)
@@ -45,15 +50,22 @@ class InlineEngine:
     def _scene(
         self, job: CellJob, work: SceneWork, stage: SeparationStage, sink: Sink
     ) -> list[ItemOutcome]:
+        failure: Failure | None = None
         try:
             loaded = load_scene(job.dataset, work.row, job.protocol)
-            sink.check_files(job.protocol.dataset, loaded.files)
         except Exception as error:  # a plugin dataset may raise anything; its items fail
             failure = Failure.of(error)
-            return [outcome_of(job, item, failure=failure) for item in work.items]
+        else:
+            try:
+                sink.check_files(job.protocol.dataset, loaded.files)
+            except DatasetError as error:
+                failure = Failure.of(error)
+        if failure is not None:
+            return [outcome_of(job, item, failure=failure) for item in work.items if item.metrics]
         estimates = [np.zeros_like(loaded.mixture) for _ in work.items]
         results = self._separate(job, work.items, loaded, estimates, stage)
-        good = [k for k, result in enumerate(results) if result.failure is None]
+        refuse_changed_examples(job, results, sink)
+        good = [k for k, r in enumerate(results) if r.failure is None and work.items[k].metrics]
         scores = iter(
             score_items(
                 loaded.mixture,
@@ -85,6 +97,7 @@ class InlineEngine:
                 peak_memory=peak,
             )
             for item, result in zip(work.items, results, strict=True)
+            if item.metrics
         ]
 
     def _separate(
@@ -96,15 +109,13 @@ class InlineEngine:
         stage: SeparationStage,
     ) -> list[PairResult]:
         results = [PairResult() for _ in items]
-        asked = []
-        for k, item in enumerate(items):
-            if item.estimate is None:
-                asked.append(k)
-                continue
+        kept = kept_estimates(job, items)
+        for k, path in kept.items():
             try:
-                estimates[k][...] = read_kept(item.estimate, loaded)
+                estimates[k][...] = read_kept(path, loaded)
             except Exception as error:  # an unreadable file fails its item
                 results[k].failure = Failure.of(error)
+        asked = [k for k in range(len(items)) if k not in kept]
         if asked:
             scene = SceneInput(
                 mixture=loaded.mixture,

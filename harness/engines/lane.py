@@ -133,7 +133,7 @@ class SeparationLane:
     def on_end(self, *, timed_out: bool = False) -> list[Flight]:
         """The process ended, or must be ended; decide what becomes of its work."""
         assert self._child is not None
-        how = self._child.kill()
+        how = self._child.kill(dying=not timed_out)
         self._child = None
         batch, self._batch = self._batch, []
         if not batch and self.facts is not None:

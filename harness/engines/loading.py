@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sepbench.harness.api import Samples
 from sepbench.harness.engines.contract import CellJob, SceneWork
-from sepbench.harness.engines.outcomes import read_kept
+from sepbench.harness.engines.outcomes import kept_estimates, read_kept
 from sepbench.harness.records import Failure
 from sepbench.harness.stages.load import LoadedScene, load_scene
 
@@ -88,10 +88,9 @@ def _load(job: CellJob, work: SceneWork) -> Arrival:
         loaded = load_scene(job.dataset, work.row, job.protocol)
     except Exception as error:  # a plugin dataset may raise anything; its items fail
         return Arrival(job=job, work=work, failure=Failure.of(error), kept={}, item_failures={})
-    for index, item in enumerate(work.items):
-        if item.estimate is not None:
-            try:
-                kept[index] = read_kept(item.estimate, loaded)
-            except Exception as error:  # an unreadable file fails its item
-                item_failures[index] = Failure.of(error)
+    for index, path in kept_estimates(job, work.items).items():
+        try:
+            kept[index] = read_kept(path, loaded)
+        except Exception as error:  # an unreadable file fails its item
+            item_failures[index] = Failure.of(error)
     return Arrival(job=job, work=work, loaded=loaded, kept=kept, item_failures=item_failures)

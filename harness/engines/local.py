@@ -15,13 +15,12 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 
 from sepbench.harness.engines.arena import Arena, BlockReader
-from sepbench.harness.engines.children import Scored, ScoreMessage, scoring_main
 from sepbench.harness.engines.contract import CellJob, EngineContext, SceneWork, Sink
 from sepbench.harness.engines.flight import Flight
 from sepbench.harness.engines.lane import Piece, SeparationLane
 from sepbench.harness.engines.loading import Arrival, Loader
-from sepbench.harness.engines.outcomes import outcome_of
-from sepbench.harness.engines.processes import Child
+from sepbench.harness.engines.outcomes import outcome_of, refuse_changed_examples
+from sepbench.harness.engines.scorer import Scorer
 from sepbench.harness.errors import DatasetError, ItemTimeoutError, ProcessDiedError
 from sepbench.harness.records import Failure, ItemOutcome
 from sepbench.harness.stages.separate import ModelSpec, PairResult
@@ -63,7 +62,7 @@ class _Driver:
         self._reader = BlockReader()
         self._loader = Loader(settings.loaders)
         self._lane = SeparationLane(settings)
-        self._scorers: list[_Scorer] = []
+        self._scorers: list[Scorer] = []
         self._source = self._scenes(jobs)
         self._exhausted = False
         self._newest: ModelSpec | None = None
@@ -93,7 +92,7 @@ class _Driver:
         try:
             self._lane.close()
             for scorer in self._scorers:
-                scorer.child.kill() if scorer.flights else scorer.child.close()
+                scorer.close()
             self._loader.close()
             self._flush()
         finally:
@@ -155,6 +154,8 @@ class _Driver:
             ahead = self._newest.batch_size * BATCHES_AHEAD if self._newest else 1
             if len(self._ready) >= max(ahead, self._settings.loaders):
                 break
+            if len(self._to_score) >= self._settings.workers * SCENES_PER_SCORE_MESSAGE:
+                break  # a model that outruns the scorers gains nothing by filling the arena
             following = next(self._source, None)
             if following is None:
                 self._exhausted = True
@@ -274,9 +275,12 @@ class _Driver:
         facts = self._lane.facts
         for flight in flights:
             cell = flight.job.cell_id
+            if flight.abandoned:
+                self._tell_given_up(flight.job)
             if facts is not None and cell not in self._told:
                 self._told.add(cell)
                 self._sink.cell_loaded(cell, facts)
+            refuse_changed_examples(flight.job, flight.pairs, self._sink)
             self._to_score.append(flight)
 
     def _drop_model(self) -> None:
@@ -327,31 +331,32 @@ class _Driver:
                 flights.append(self._to_score.popleft())
                 if flight.scorer_deaths:
                     break
-            scorer.submit(flights, self._settings.item_timeout)
+            scorer.submit(flights)
             moved = True
         return moved
 
-    def _idle_scorer(self) -> _Scorer | None:
+    def _idle_scorer(self) -> Scorer | None:
         for scorer in self._scorers:
-            if not scorer.flights:
+            if scorer.idle:
                 return scorer
         if len(self._scorers) < self._settings.workers:
-            self._scorers.append(_Scorer(Child("sepbench-score", scoring_main, (), 1)))
-            return self._scorers[-1]
+            self._scorers.append(Scorer(self._settings))
         return None
 
-    def _scorer_answered(self, scorer: _Scorer) -> None:
-        answer = scorer.child.receive()
-        if not isinstance(answer, Scored):
+    def _scorer_answered(self, scorer: Scorer) -> None:
+        answer = scorer.receive()
+        if answer is None:
             self._scorer_ended(scorer)
             return
         flights, scorer.flights = scorer.flights, []
-        for flight, scores in zip(flights, answer.results, strict=True):
+        for flight, scores in zip(flights, answer, strict=True):
             self._land(flight, flight.outcomes(scores))
 
-    def _scorer_ended(self, scorer: _Scorer) -> None:
+    def _scorer_ended(self, scorer: Scorer) -> None:
         timed_out = scorer.child.overdue
-        how = scorer.child.kill()
+        how = scorer.child.kill(dying=not timed_out)
+        if not scorer.ready:
+            raise ProcessDiedError(f"A scoring process {how} before it was ready; see above.")
         self._scorers.remove(scorer)
         for flight in reversed(scorer.flights):
             flight.scorer_deaths += 1
@@ -377,17 +382,3 @@ class _Driver:
         self._ready.clear()
         while self._loader.take() is not None:
             pass
-
-
-class _Scorer:
-    """A scoring process and the scenes it holds."""
-
-    def __init__(self, child: Child) -> None:
-        self.child = child
-        self.flights: list[Flight] = []
-
-    def submit(self, flights: list[Flight], item_timeout: float) -> None:
-        self.flights = flights
-        items = sum(len(flight.scorable) for flight in flights)
-        message = ScoreMessage(tuple(flight.score_message() for flight in flights))
-        self.child.send(message, item_timeout * items)

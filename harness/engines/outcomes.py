@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sepbench.harness.api import Samples
 from sepbench.harness.audio import read_audio
-from sepbench.harness.engines.contract import CellJob, ItemWork
-from sepbench.harness.errors import AudioMismatchError, ItemTimeoutError
+from sepbench.harness.engines.contract import CellJob, ItemWork, Sink
+from sepbench.harness.errors import AudioMismatchError, DatasetError, ItemTimeoutError
 from sepbench.harness.records import Failure, ItemOutcome, Status
 from sepbench.harness.stages.load import LoadedScene
 from sepbench.harness.stages.score import ItemScores
@@ -47,6 +48,26 @@ def outcome_of(
         example_files=pair.example_files,
         estimate_sha256=scored.estimate_sha256 if scored else "",
     )
+
+
+def kept_estimates(job: CellJob, items: Sequence[ItemWork]) -> dict[int, Path]:
+    """Item index -> kept estimate to score instead of separating.
+
+    A joint model gets all queries of a scene or none: with one to separate, it gets all.
+    """
+    kept = {k: item.estimate for k, item in enumerate(items) if item.estimate is not None}
+    return kept if not job.joint or len(kept) == len(items) else {}
+
+
+def refuse_changed_examples(job: CellJob, pairs: Sequence[PairResult], sink: Sink) -> None:
+    """Fail the estimates whose query examples have other contents than those scored before."""
+    for pair in pairs:
+        if pair.failure is None and pair.example_files:
+            files = {f"example {clip}": sha256 for clip, sha256 in pair.example_files.items()}
+            try:
+                sink.check_files(job.protocol.dataset, files)
+            except DatasetError as error:
+                pair.failure = Failure.of(error)
 
 
 def read_kept(path: Path, loaded: LoadedScene) -> Samples:

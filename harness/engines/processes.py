@@ -51,9 +51,13 @@ class Child:
         """Becomes ready when the process ends."""
         return self._process.sentinel
 
+    def expect(self, seconds: float) -> None:
+        """An answer is to come within this time."""
+        self.deadline = time.monotonic() + seconds
+
     def send(self, message: Message, seconds: float) -> None:
         """Hand over work that may take so long; a dead child is noticed by its sentinel."""
-        self.deadline = time.monotonic() + seconds
+        self.expect(seconds)
         try:
             self.connection.send(message)
         except OSError:
@@ -73,8 +77,15 @@ class Child:
         """Whether the current work has taken longer than it may."""
         return self.deadline is not None and time.monotonic() > self.deadline
 
-    def kill(self) -> str:
-        """End it at once; returns how it ended, in words."""
+    def kill(self, *, dying: bool = False) -> str:
+        """End it at once; returns how it ended, in words.
+
+        Args:
+            dying: its pipe or sentinel says that it is ending; it gets a moment to, because the
+                pipe closes before the exit code is known.
+        """
+        if dying:
+            self._process.join(timeout=1)
         ended_by_itself = not self._process.is_alive()
         self._process.kill()
         self._process.join()

@@ -15,6 +15,7 @@ from sepbench.harness.errors import (
     BenchError,
     MissingExtraError,
     MissingRootError,
+    SettingError,
     UnknownNameError,
 )
 from sepbench.harness.metrics.catalog import card_of, score_scene
@@ -58,6 +59,13 @@ def check(name: str, settings: RunSettings) -> Iterator[CheckResult]:
     if not found:
         known = [n for registry, _ in checks for n in registry.entries]
         raise UnknownNameError("model, dataset or metric", name, known)
+    label = ModelRequest.parse(name).label
+    for section, given in (
+        ("models", settings.model_settings),
+        ("datasets", settings.dataset_settings),
+    ):
+        for other in sorted(set(given) - {label}):
+            raise SettingError(f"{section}.{other}… sets what is not checked here: {label} is.")
     for run in found:
         yield from run()
 

@@ -51,12 +51,17 @@ def open_dataset(name: str, settings: Mapping[str, Any] | None = None) -> Datase
     """
     made = DATASETS.load(name)
     given = dict(settings or {})
-    root = find_root(name, given.pop("root", None))
+    root = given.pop("root", None)
+    if root is not None and not isinstance(root, str | Path):
+        raise SettingError(f"datasets.{name}.root={root}: expected a folder.")
+    root = find_root(name, root)
     if root is not None and not root.is_dir():
         raise MissingRootError(
             f"Dataset {name}: the folder {root} does not exist. Give another with "
             f"--root {name}=FOLDER or {root_variable(name)}."
         )
+    if not callable(made):
+        raise PluginError(f"Dataset '{name}' names {made!r}; expected a class.")
     parameters = inspect.signature(made).parameters
     for key in given:
         if key not in parameters:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sepbench.harness.api import ScoringProtocol
 from sepbench.harness.errors import BenchError, UnknownNameError
-from sepbench.harness.protocols import load_protocol, parse_protocol, protocol_names
-from sepbench.harness.registry import Entry, Registry
+from sepbench.harness.protocols import load_protocol, parse_own, protocol_names
+from sepbench.harness.registry import BUILT_IN, Entry, Registry
 from sepbench.harness.run.catalogs import DATASETS, METRICS, MODELS, REPORTS
 from sepbench.harness.run.probe import facts_of
 
@@ -25,7 +25,7 @@ KINDS = ("models", "datasets", "protocols", "metrics", "reports")
 def list_kind(kind: str) -> list[dict[str, str]]:
     """One row a name: name, facts, package, and `broken` where a plugin is."""
     if kind == "protocols":
-        return [_protocol_row(protocol) for protocol in all_protocols()]
+        return [_protocol_row(protocol, package) for protocol, package in all_protocols()]
     registry = REGISTRIES[kind]
     entries = list(registry.entries.values())
     facts = facts_of(entries)
@@ -35,7 +35,7 @@ def list_kind(kind: str) -> list[dict[str, str]]:
             {
                 "name": hidden.name,
                 "facts": "not used: a built-in has this name",
-                "package": hidden.package,
+                "package": _package(hidden),
             }
         )
     return rows
@@ -51,49 +51,53 @@ def describe(name: str) -> list[tuple[str, dict[str, Any]]]:
     for kind, registry in REGISTRIES.items():
         entry = registry.entries.get(name)
         if entry is not None:
-            facts = {**facts_of([entry])[name], "from": _package(entry), "target": entry.target}
-            if "cards" in facts:  # a metric family: only the card that was asked for
-                own = next(c for c in facts.pop("cards") if c["metric_id"] == name)
-                facts = {**own, **facts}
-            found.append((kind.removesuffix("s"), facts))
-    for protocol in all_protocols():
-        if protocol.name == name:
-            found.append(("protocol", asdict(protocol)))
+            facts = {**_own(name, facts_of([entry])[name]), "from": _package(entry)}
+            hidden = {"installed", "protocol_fields"}
+            shown = {key: value for key, value in facts.items() if key not in hidden}
+            found.append((kind.removesuffix("s"), shown | {"target": entry.target}))
+    protocols = all_protocols()
+    found += [
+        ("protocol", asdict(protocol) | {"from": package})
+        for protocol, package in protocols
+        if protocol.name == name
+    ]
     if not found:
         known = {n for registry in REGISTRIES.values() for n in registry.entries}
-        raise UnknownNameError("name", name, known | {p.name for p in all_protocols()})
+        raise UnknownNameError("name", name, known | {p.name for p, _ in protocols})
     return found
 
 
-def all_protocols() -> list[ScoringProtocol]:
-    """Packaged protocols, then those that dataset plugins bring."""
-    protocols = [load_protocol(name) for name in protocol_names()]
-    for entry in DATASETS.entries.values():
-        if entry.package == "sepbench" or entry.clash:
-            continue
-        try:
-            own: Mapping[str, Mapping[str, Any]] = getattr(
-                DATASETS.load(entry.name), "protocols", {}
-            )
-            protocols += [
-                parse_protocol({"name": name, **fields}, f"protocol '{name}'")
-                for name, fields in own.items()
-            ]
-        except BenchError:
-            continue  # shown as broken by `bench list datasets`
+def all_protocols() -> list[tuple[ScoringProtocol, str]]:
+    """Packaged protocols, then those that dataset plugins bring, each with its package."""
+    protocols = [(load_protocol(name), BUILT_IN) for name in protocol_names()]
+    plugins = [e for e in DATASETS.entries.values() if e.package != BUILT_IN and not e.clash]
+    facts = facts_of(plugins)
+    for entry in plugins:
+        for name, fields in facts[entry.name].get("protocol_fields", {}).items():
+            try:
+                protocols.append((parse_own(name, fields), _package(entry)))
+            except BenchError:
+                continue  # `bench check` of the dataset says what is wrong with it
     return protocols
+
+
+def _own(name: str, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of a family of metrics, only the card that was asked for."""
+    if "cards" not in facts:
+        return facts
+    own: Sequence[Mapping[str, Any]] = [c for c in facts["cards"] if c.get("metric_id") == name]
+    return own[0] if own else {"broken": "no card of this name"}
 
 
 def _row(kind: str, entry: Entry, facts: Mapping[str, Any]) -> dict[str, str]:
     row = {"name": entry.name, "facts": "", "package": _package(entry)}
-    if "broken" in facts:
-        return row | {"facts": f"BROKEN: {facts['broken']}", "broken": str(facts["broken"])}
-    if kind == "metrics" and "cards" in facts:
-        own = [card for card in facts["cards"] if card["metric_id"] == entry.name]
-        if not own:
-            return row | {"facts": "BROKEN: no card of this name", "broken": "no card"}
-        facts = own[0]
-    return row | {"facts": _WORDS[kind](facts)}
+    facts = _own(entry.name, facts)
+    try:
+        broken = facts.get("broken") or ""
+        words = "" if broken else _WORDS[kind](facts)
+    except (KeyError, TypeError) as error:  # a dataclass, but not the card of this kind
+        broken = f"its card is not that of {kind}: {error} is missing"
+    return row | ({"facts": f"BROKEN: {broken}", "broken": broken} if broken else {"facts": words})
 
 
 def _package(entry: Entry) -> str:
@@ -116,13 +120,13 @@ def _dataset_words(facts: Mapping[str, Any]) -> str:
     return f"{facts['summary']} Lists: {lists}. Licence: {facts['licence']}"
 
 
-def _protocol_row(protocol: ScoringProtocol) -> dict[str, str]:
+def _protocol_row(protocol: ScoringProtocol, package: str) -> dict[str, str]:
     rate = f"{protocol.sample_rate} Hz {protocol.channels}"
     items = f"{protocol.expected_items or '?'} items"
     return {
         "name": protocol.name,
         "facts": f"{protocol.dataset}:{protocol.list_name}; {rate}; {items}; {protocol.summary}",
-        "package": "sepbench" if protocol.name in protocol_names() else "plugin",
+        "package": package,
     }
 
 

@@ -11,6 +11,7 @@ from sepbench.harness.api import BaselineCard, QuerySeparator, SceneSeparator
 from sepbench.harness.errors import BenchError, PluginError, SettingError, near_matches
 from sepbench.harness.identity import baseline_identity, source_digest
 from sepbench.harness.plan import PlannedModel
+from sepbench.harness.protocols import KINDS
 from sepbench.harness.registry import import_target
 from sepbench.harness.run.catalogs import MODELS
 from sepbench.harness.settings import RunSettings
@@ -66,6 +67,12 @@ def plan_models(settings: RunSettings) -> list[PlannedModel]:
             raise SettingError(
                 f"Two models are called '{model.label}'. Name a variant: -m OTHER={model.name}."
             )
+        twin = next((m for m in planned.values() if m.identity == model.identity), None)
+        if twin is not None and twin.label != model.label:
+            raise SettingError(
+                f"'{twin.label}' and '{model.label}' are one model with the same settings. Ask for "
+                f"one of them, or set them apart: models.{model.label}.SETTING=VALUE."
+            )
         planned[model.label] = model
     unused = set(settings.model_settings) - set(planned)
     if unused:
@@ -81,7 +88,7 @@ def plan_model(request: ModelRequest, settings: RunSettings) -> PlannedModel:
     target, made = open_class(request.name)
     given = dict(settings.model_settings.get(request.label, {}))
     complete = complete_settings(made, given, request.label)
-    card = card_of(made, complete, request.label)
+    card: BaselineCard = make_model(made, complete, request.label).card
     return PlannedModel(
         label=request.label,
         name=request.name,
@@ -104,8 +111,11 @@ def complete_settings(made: Any, given: Mapping[str, Any], label: str) -> dict[s
     """Given settings over the constructor's defaults.
 
     Raises:
+        PluginError: nothing that can be called.
         SettingError: the constructor has no such parameter, or one is missing.
     """
+    if not callable(made):
+        raise PluginError(f"Model '{label}' names {made!r}; expected a class.")
     parameters = {
         name: parameter
         for name, parameter in inspect.signature(made).parameters.items()
@@ -129,8 +139,8 @@ def complete_settings(made: Any, given: Mapping[str, Any], label: str) -> dict[s
     return {**defaults, **given}
 
 
-def card_of(made: Any, settings: Mapping[str, Any], label: str) -> BaselineCard:
-    """The card of an instance, which may depend on its settings. Loads nothing.
+def make_model(made: Any, settings: Mapping[str, Any], label: str) -> Any:
+    """An instance that keeps the contract of a separator. Loads nothing.
 
     Raises:
         PluginError: not a separator, or its constructor raises.
@@ -151,7 +161,42 @@ def card_of(made: Any, settings: Mapping[str, Any], label: str) -> BaselineCard:
         )
     if not isinstance(instance.card, BaselineCard):
         raise PluginError(f"Model '{label}': its card is not a BaselineCard.")
-    return instance.card
+    _check_card(instance.card, label)
+    return instance
+
+
+def _check_card(card: BaselineCard, label: str) -> None:
+    """Refuse values that the stages could not work with.
+
+    Raises:
+        PluginError: names the field, what it holds and what is expected.
+    """
+    kinds = card.query_kinds
+    whole = {
+        "sample_rate": card.sample_rate,
+        "channels": card.channels,
+        "min_samples": card.min_samples,
+    }
+    problems = [
+        (f"{field} is {value!r}", "a whole number of at least 1")
+        for field, value in whole.items()
+        if not (value is None and field != "min_samples")
+        and (isinstance(value, bool) or not isinstance(value, int) or value < 1)
+    ]
+    if not isinstance(card.name, str) or not card.name:
+        problems.append((f"name is {card.name!r}", "a word"))
+    if not isinstance(card.version, str):
+        problems.append((f"version is {card.version!r}", "text, for example '1'"))
+    if isinstance(kinds, str) or any(kind not in KINDS for kind in kinds):
+        problems.append((f"query_kinds is {kinds!r}", f"a tuple of {', '.join(KINDS)}"))
+    for field, value, choices in (
+        ("chunking", card.chunking, ("harness", "own", "none")),
+        ("role", card.role, ("model", "lower", "upper")),
+    ):
+        if value not in choices:
+            problems.append((f"{field} is {value!r}", f"one of {', '.join(choices)}"))
+    for found, expected in problems:
+        raise PluginError(f"Model '{label}', card: {found}; expected {expected}.")
 
 
 def spec_of(model: PlannedModel, settings: RunSettings) -> ModelSpec:

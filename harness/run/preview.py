@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sepbench.harness.identity import canonical
+from sepbench.harness.metrics.catalog import card_of
 from sepbench.harness.plan import PlannedCell
 from sepbench.harness.records import FINAL
 from sepbench.harness.run.grid import plan_grid
@@ -57,16 +59,18 @@ def _recorded(
     """Items with everything asked for, and the mean seconds of one."""
     if workspace is None:
         return 0, None
-    metrics = tuple(settings.metrics or cell.protocol.metrics)
-    marks = ",".join("?" * len(metrics))
+    cards = [card_of(metric) for metric in settings.metrics or cell.protocol.metrics]
+    identities = [f"{card.identity} {canonical(dict(card.parameters))}" for card in cards]
+    marks = ",".join("?" * len(identities))
     rows = workspace.query(
-        "SELECT i.scene_position, r.separate_seconds, (SELECT count(DISTINCT m.metric) FROM scores"
-        " s JOIN metrics m ON m.id = s.metric_id WHERE s.result_id = r.id AND m.metric IN"
-        f" ({marks})) AS found FROM results r JOIN items i ON i.id = r.item_id"
-        f" JOIN cells c ON c.id = r.cell_id WHERE c.key = ? AND r.status IN {FINAL}",
-        (*metrics, cell.key),
+        "SELECT i.scene_position, r.separate_seconds, (SELECT count(*) FROM scores s JOIN metrics m"
+        f" ON m.id = s.metric_id WHERE s.result_id = r.id AND m.identity IN ({marks})) AS found"
+        " FROM results r JOIN items i ON i.id = r.item_id JOIN cells c ON c.id = r.cell_id"
+        f" WHERE c.key = ? AND r.status IN {FINAL}",
+        (*identities, cell.key),
     )
-    done = sum(row["found"] == len(metrics) and row["scene_position"] in positions for row in rows)
+    whole = [row for row in rows if row["found"] == len(identities)]
+    done = sum(row["scene_position"] in positions for row in whole)
     seconds = sum(row["separate_seconds"] for row in rows) / len(rows) if rows else None
     return done, seconds
 

@@ -8,7 +8,8 @@ and its card, or why it is broken, is kept in the user's cache folder.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
+import hashlib
+import inspect
 import json
 import os
 import subprocess
@@ -18,14 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from sepbench.harness.errors import BenchError
+from sepbench.harness.modules import source_file
 from sepbench.harness.registry import BUILT_IN, Entry, import_target
 
 TIMEOUT_SECONDS = 120
 _MARK = "sepbench-facts:"
+_FORMAT = "2"  # raised when what is kept of a plugin changes
 
 
 def facts_of(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
-    """Name -> the fields of the card, or {"broken": why}."""
+    """Name -> the fields of the card, or {"broken": why}; a dataset's protocols with them."""
     found: dict[str, dict[str, Any]] = {}
     plugins: list[Entry] = []
     for entry in entries:
@@ -43,8 +46,14 @@ def facts_of(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
 def _plugin_facts(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
     path = _cache_file()
     cache = _read(path)
+    installed = _installed()
     keys = {entry.name: _key(entry) for entry in entries}
-    new = [entry for entry in entries if keys[entry.name] not in cache]
+
+    def known(key: str) -> bool:
+        # What is broken may be whole again as soon as something else is installed.
+        return key in cache and cache[key].get("installed") in (None, installed)
+
+    new = [entry for entry in entries if not known(keys[entry.name])]
     if new:
         asked = _ask([entry.target for entry in new])
         if asked is None:  # one of them took the child down: ask one by one
@@ -54,18 +63,25 @@ def _plugin_facts(entries: Sequence[Entry]) -> dict[str, dict[str, Any]]:
                 broken = {"broken": "importing it ends the process or takes too long"}
                 asked |= alone if alone is not None else {entry.target: broken}
         for entry in new:
-            cache[keys[entry.name]] = asked[entry.target]
+            facts = asked[entry.target]
+            stamp = {"installed": _installed()} if "broken" in facts else {}
+            cache[keys[entry.name]] = facts | stamp
         _write(path, cache)
     return {entry.name: cache[keys[entry.name]] for entry in entries}
 
 
 def _ask(targets: list[str]) -> dict[str, dict[str, Any]] | None:
     """Facts of targets from a child process; None when it does not answer."""
+    paths = [path or str(Path.cwd()) for path in sys.path]
     try:
         done = subprocess.run(
-            [sys.executable, "-m", __name__, *targets],
+            # -P: nothing from the working folder that is not on our own path.
+            [sys.executable, "-P", "-m", "sepbench.harness.run.probe", *targets],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=TIMEOUT_SECONDS,
             check=True,
         )
@@ -86,48 +102,50 @@ def _facts(target: str) -> dict[str, Any]:
         reason = error.__cause__ or error
         return {"broken": f"{type(reason).__name__}: {reason}"}
     card = getattr(found, "card", None)
-    if card is None:
-        cards = getattr(found, "cards", ())
-        wanted = [c for c in cards if dataclasses.is_dataclass(c)]
-        return {"cards": [_plain(c) for c in wanted]} if wanted else _described(found)
-    return _plain(card) if dataclasses.is_dataclass(card) else {"broken": "it has no usable card"}
-
-
-def _described(found: Any) -> dict[str, Any]:
+    if inspect.isclass(found) and not dataclasses.is_dataclass(card):
+        try:  # a card that depends on the settings: that of the default ones
+            instance: Any = found()
+            card = instance.card
+        except Exception as error:  # a stranger's constructor may raise anything
+            return {"broken": f"no card without an instance, and none: {_words(error)}"}
+    cards = [c for c in getattr(found, "cards", ()) if dataclasses.is_dataclass(c)]
+    if dataclasses.is_dataclass(card):
+        protocols = getattr(found, "protocols", None)
+        own = {"protocol_fields": dict(protocols)} if isinstance(protocols, Mapping) else {}
+        return {**_plain(card), **own}
+    if cards:
+        return {"cards": [_plain(c) for c in cards]}
     summary = getattr(found, "summary", None)
     return {"summary": summary} if isinstance(summary, str) else {"broken": "it has no card"}
 
 
-def _plain(card: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(card), default=str))
-    return fields
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _plain(value: Any) -> Any:
+    """A card as JSON can hold it; what it cannot hold, as text."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def _key(entry: Entry) -> str:
     """Changes when the plugin's version or its file changes."""
-    file = _file_of(entry.module)
+    file = source_file(entry.module)
     stamp = f"{file.stat().st_mtime_ns}-{file.stat().st_size}" if file else "absent"
-    parts = (sys.prefix, entry.package, entry.package_version, entry.target, str(file), stamp)
-    return " ".join(parts)
+    package = (entry.package, entry.package_version, entry.target)
+    return " ".join((_FORMAT, sys.prefix, *package, str(file), stamp))
 
 
-def _file_of(module: str) -> Path | None:
-    """Where a module's source lies, found without importing its parents."""
-    root, *rest = module.split(".")
-    try:
-        spec = importlib.util.find_spec(root)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if not rest:
-        return Path(spec.origin) if spec.origin and Path(spec.origin).is_file() else None
-    for folder in spec.submodule_search_locations or ():
-        base = Path(folder).joinpath(*rest)
-        for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-            if candidate.is_file():
-                return candidate
-    return None
+def _installed() -> str:
+    """Changes when a package is installed or removed: folders on the path get another time."""
+    times = [(path, Path(path).stat().st_mtime_ns) for path in sys.path if Path(path).is_dir()]
+    return hashlib.sha256(repr(times).encode()).hexdigest()[:16]
 
 
 def _cache_file() -> Path:
@@ -137,10 +155,11 @@ def _cache_file() -> Path:
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        data: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))
+        data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}  # no cache yet, or one that was cut short: asking again costs a second
-    return data
+    whole = isinstance(data, dict) and all(isinstance(facts, dict) for facts in data.values())
+    return data if whole else {}
 
 
 def _write(path: Path, cache: Mapping[str, Any]) -> None:
@@ -154,4 +173,6 @@ def _write(path: Path, cache: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(_MARK + json.dumps({t: _facts(t) for t in sys.argv[1:]}) + "\n")
+    answers = {target: _facts(target) for target in sys.argv[1:]}
+    # On a line of its own, whatever a plugin printed before.
+    sys.stdout.write(f"\n{_MARK}{json.dumps(answers, default=str)}\n")

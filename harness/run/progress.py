@@ -1,4 +1,4 @@
-"""Progress of a run on stderr: a bar on a terminal, a line a cell otherwise."""
+"""Progress of a run on stderr: a bar on a terminal, nothing where it is piped."""
 
 from __future__ import annotations
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sepbench.harness.aggregate import results_frame
 from sepbench.harness.api import Dataset
 from sepbench.harness.run.corpora import open_dataset
 from sepbench.harness.run.grid import RunSummary, run_grid
-from sepbench.harness.run.models import complete_settings, open_class
+from sepbench.harness.run.models import complete_settings, make_model, open_class
 from sepbench.harness.settings import resolve
 from sepbench.harness.store import Workspace
+from sepbench.harness.stored_scores import results_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +30,7 @@ def load_baseline(name: str, *, device: str = "cpu", **settings: Any) -> Any:
         A `QuerySeparator` or `SceneSeparator` whose `load` was called.
     """
     _, made = open_class(name)
-    model = made(**complete_settings(made, settings, name))
+    model = make_model(made, complete_settings(made, settings, name), name)
     model.load(device)
     return model
 

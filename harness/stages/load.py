@@ -49,6 +49,10 @@ def load_scene(dataset: Dataset, row: SceneRow, protocol: ScoringProtocol) -> Lo
             f"{where}: came at {scene.sample_rate} Hz, {protocol.sample_rate} Hz was asked for."
         )
     mixture = _checked(scene.mixture, f"{where}, mixture")
+    if protocol.channels == "mono" and mixture.shape[0] != 1:
+        raise DatasetError(
+            f"{where}: came with {mixture.shape[0]} channels, a mono mixture was asked for."
+        )
     sources = {name: _checked(s, f"{where}, source {name}") for name, s in scene.sources.items()}
     for name, source in sources.items():
         if source.shape != mixture.shape:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import numpy as np
 
 from sepbench.harness.api import Samples, Undefined, Value
 from sepbench.harness.audio import write_wav
-from sepbench.harness.errors import EstimateError
-from sepbench.harness.metrics.catalog import score_scene
+from sepbench.harness.errors import BenchError, EstimateError, WorkspaceError
+from sepbench.harness.metrics.catalog import card_of, score_scene
 from sepbench.harness.metrics.contract import ScoredItem, ScoredScene
 from sepbench.harness.records import Failure, Status
 
@@ -90,7 +91,10 @@ def score_items(
     )
     try:
         values = score_scene(scene, wanted)
-    except Exception as error:  # a metric plugin may raise anything; the scene's items fail
+    except Exception as error:  # a metric plugin may raise anything
+        if len(items) > 1 and _separable(wanted):  # find out which item it cannot score
+            alone = (score_items(mixture, sources, [i], sample_rate, keep) for i in items)
+            return [scores for (scores,) in alone]
         return [ItemScores(failure=Failure.of(error)) for _ in items]
     share = (time.perf_counter() - started) / len(items)
     answers = []
@@ -98,7 +102,7 @@ def score_items(
         try:
             _check_repeats(item, found)
             kept = keep_estimate(item.estimate, sample_rate, keep) if keep is not None else ""
-        except (EstimateError, OSError) as error:
+        except (EstimateError, WorkspaceError) as error:
             answers.append(ItemScores(failure=Failure.of(error), seconds=share))
             continue
         answers.append(
@@ -113,17 +117,38 @@ def keep_estimate(estimate: Samples, sample_rate: int, folder: Path) -> str:
     """Store an estimate under the digest of its samples; returns the digest.
 
     The file appears whole or not at all, also when the process is killed.
+
+    Raises:
+        WorkspaceError: it cannot be written.
     """
     samples = np.ascontiguousarray(estimate, dtype=np.float32)
     sha256 = hashlib.sha256(f"{samples.shape} {sample_rate} ".encode() + samples.tobytes())
     name = sha256.hexdigest()
     path = folder / name[:2] / f"{name}.wav"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f"{name}.{os.getpid()}.part.wav")
-        write_wav(unfinished, samples, sample_rate)
-        unfinished.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_wav(unfinished, samples, sample_rate)
+            if unfinished.stat().st_size < samples.nbytes:
+                raise OSError("only a part could be written")
+            unfinished.replace(path)
+        except (OSError, RuntimeError) as error:  # libsndfile's errors are RuntimeErrors
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise WorkspaceError(
+                f"The estimate cannot be kept in {folder}: {error}. Free some space, or run "
+                "without keep_audio."
+            ) from error
     return name
+
+
+def _separable(metrics: Sequence[str]) -> bool:
+    """Whether all these metrics look at one item at a time."""
+    try:
+        return all(card_of(metric).scope == "item" for metric in metrics)
+    except BenchError:
+        return False
 
 
 def _wanted(item: ItemInput) -> tuple[str, ...]:

@@ -16,13 +16,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sepbench.harness.api import Query, QuerySeparator, Samples, SceneSeparator
 from sepbench.harness.errors import BaselineLoadError, EstimateError, PluginError
 from sepbench.harness.records import CellFacts, Failure
 from sepbench.harness.registry import import_target
 from sepbench.harness.stages.condition import ConditionCache
 from sepbench.harness.stages.device import autocast, count_parameters, pick_device, versions
-from sepbench.harness.stages.signal import OverlapAdd, chunk_starts, resample
+from sepbench.harness.stages.signal import (
+    OverlapAdd,
+    channel_units,
+    chunk_starts,
+    resample,
+    stack_key,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,16 +92,14 @@ class PairResult:
     example_files: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class _Pair:
     """A pair under way at the model's rate."""
 
+    scene: SceneInput
     source: PairInput
     result: PairResult
-    shape: tuple[int, ...]
-    sample_rate: int
     condition: Any
-    channels: list[Tensor]  # units of (c, M): one a channel, or one for all
     added: list[OverlapAdd] = field(default_factory=list)
 
 
@@ -176,16 +182,7 @@ class SeparationStage:
             )
             results.append(result)
             if made.failure is None:
-                ready.append(
-                    _Pair(
-                        source=pair,
-                        result=result,
-                        shape=scene.mixture.shape,
-                        sample_rate=scene.sample_rate,
-                        condition=made.condition,
-                        channels=self._to_model(scene),
-                    )
-                )
+                ready.append(_Pair(scene, pair, result, made.condition))
         self._run(ready)
         for done in ready:
             if done.result.failure is None:
@@ -193,50 +190,49 @@ class SeparationStage:
         counts = iter(results)
         return [[next(counts) for _ in scene.pairs] for scene in scenes]
 
-    def _to_model(self, scene: SceneInput) -> list[Tensor]:
-        """The mixture as the model's units at its rate: each (c, M)."""
+    def _to_model(self, samples: Samples, scene: SceneInput) -> list[Tensor]:
+        """A signal of the scene as the model's units at its rate: each (c, M)."""
         import torch
 
         card = self._model.card
-        audio = torch.from_numpy(scene.mixture).to(self._device)  # (C, N)
+        audio = torch.from_numpy(samples).to(self._device)  # (C, N)
         if card.sample_rate is not None:
             audio = resample(audio, scene.sample_rate, card.sample_rate)
-        if card.channels is None or card.channels == audio.shape[0]:
-            units = [audio]
-        elif card.channels == 1:
-            units = [audio.mean(0, keepdim=True)] if scene.downmix else list(audio.unsqueeze(1))
-        elif audio.shape[0] == 1:
-            units = [audio.expand(card.channels, -1)]
-        else:
-            raise EstimateError(
-                f"{self.spec.label} takes {card.channels} channels; the mixture has "
-                f"{audio.shape[0]}. Score it under a protocol with mono mixtures."
-            )
+        try:
+            units = channel_units(audio, card.channels, downmix=scene.downmix)
+        except EstimateError as error:
+            raise EstimateError(f"{self.spec.label} {error}") from None
         short = card.min_samples - audio.shape[1]
         return [torch.nn.functional.pad(u, (0, short)) if short > 0 else u for u in units]
 
     def _run(self, pairs: Sequence[_Pair]) -> None:
         """Separate all units, those of equal shape together, `batch_size` at a time."""
-        card, spec = self._model.card, self.spec
         groups: dict[Any, list[_Unit]] = defaultdict(list)
         for pair in pairs:
-            rate = card.sample_rate or pair.sample_rate
-            whole = card.chunking != "harness"
-            length = None if whole else max(card.min_samples, round(spec.chunk_seconds * rate))
-            overlap = round(spec.overlap_seconds * rate)
-            for part, unit in enumerate(pair.channels):
-                total = unit.shape[1]
-                size = total if length is None else min(length, total)
-                pair.added.append(OverlapAdd(unit.shape[0], total, size, overlap, self._device))
-                key = (unit.shape[0], size, _stack_key(pair.condition))
-                groups[key] += [
-                    _Unit(pair, part, start, unit[:, start : start + size])
-                    for start in chunk_starts(total, size, overlap)
-                ]
+            self._guard(pair.result, partial(self._cut, pair, groups))
         for key, units in groups.items():
-            step = spec.batch_size if key[2] is not None else 1
+            step = self.spec.batch_size if key[2] is not None else 1
             for first in range(0, len(units), step):
                 self._run_batch(units[first : first + step])
+
+    def _cut(self, pair: _Pair, groups: dict[Any, list[_Unit]]) -> None:
+        rate = self._model.card.sample_rate or pair.scene.sample_rate
+        for part, unit in enumerate(self._to_model(pair.scene.mixture, pair.scene)):
+            channels, total = unit.shape
+            size, overlap = self._chunk(total, rate)
+            pair.added.append(OverlapAdd(channels, total, size, overlap, self._device))
+            groups[(channels, size, stack_key(pair.condition))] += [
+                _Unit(pair, part, start, unit[:, start : start + size])
+                for start in chunk_starts(total, size, overlap)
+            ]
+
+    def _chunk(self, total: int, rate: int) -> tuple[int, int]:
+        """Length and overlap of the pieces of `total` samples."""
+        card, spec = self._model.card, self.spec
+        overlap = round(spec.overlap_seconds * rate)
+        if card.chunking != "harness":
+            return total, overlap
+        return min(max(card.min_samples, round(spec.chunk_seconds * rate)), total), overlap
 
     def _run_batch(self, units: Sequence[_Unit]) -> None:
         units = [unit for unit in units if unit.pair.result.failure is None]
@@ -263,7 +259,7 @@ class SeparationStage:
         mixture = torch.stack([unit.audio for unit in units])  # (B, c, M')
         conditions = [unit.pair.condition for unit in units]
         condition: Any = conditions[0]
-        if _stack_key(condition) is not None:
+        if stack_key(condition) is not None:
             condition = torch.stack(conditions).to(self._device)  # (B, …)
         seeds = {"seeds": [unit.pair.source.seed for unit in units]} if self._takes_seeds else {}
         with autocast(self._device, self.spec.precision):
@@ -274,56 +270,78 @@ class SeparationStage:
         """Channels together, back to the protocol's rate and length, written out."""
         import torch
 
-        channels, length = pair.shape
+        channels, length = pair.scene.mixture.shape
         estimate = torch.cat([added.result() for added in pair.added])  # (c·parts, M)
-        rate = self._model.card.sample_rate or pair.sample_rate
-        self._write(pair.source.out, estimate, rate, pair.sample_rate, channels, length)
+        rate = self._model.card.sample_rate or pair.scene.sample_rate
+        self._write(pair.source.out, estimate, rate, pair.scene.sample_rate, channels, length)
 
     # --- everything about a scene at once -----------------------------------------------
 
     def _separate_scene(self, scene: SceneInput) -> list[PairResult]:
         results = [PairResult() for _ in scene.pairs]
-        started = time.perf_counter()
-        error = self._guard(results[0], lambda: self._call_scene(scene, results))
-        if error is not None:
-            for result in results:
-                result.failure = error
-        for result in results:
-            result.separate_seconds = (time.perf_counter() - started) / len(results)
+        self._run_scene(scene, scene.pairs, results)
         return results
 
-    def _call_scene(self, scene: SceneInput, results: Sequence[PairResult]) -> None:
+    def _run_scene(
+        self, scene: SceneInput, pairs: Sequence[PairInput], results: Sequence[PairResult]
+    ) -> None:
+        started = time.perf_counter()
+        failure = self._guard(results[0], partial(self._call_scene, scene, pairs, results))
+        if failure is not None and len(pairs) > 1 and not self._model.card.joint:
+            for pair, result in zip(pairs, results, strict=True):  # find out whose fault it is
+                result.failure = None
+                self._run_scene(scene, [pair], [result])
+            return
+        share = (time.perf_counter() - started) / len(pairs)
+        for result in results:
+            result.failure = failure or result.failure
+            result.separate_seconds = share
+
+    def _call_scene(
+        self, scene: SceneInput, pairs: Sequence[PairInput], results: Sequence[PairResult]
+    ) -> None:
         import torch
 
         card = self._model.card
         rate = card.sample_rate or scene.sample_rate
-        mixture = self._at_rate(scene.mixture, scene.sample_rate, rate)  # (C, M)
-        references = None
+        references: list[list[Tensor]] = []  # Q lists of units
         if card.needs_references:
-            references = torch.stack(
-                [
-                    self._at_rate(pair.reference, scene.sample_rate, rate)
-                    if pair.reference is not None
-                    else torch.zeros_like(mixture)
-                    for pair in scene.pairs
-                ]
-            )  # (Q, C, M)
-        queries = [pair.query for pair in scene.pairs]
-        seeds = [pair.seed for pair in scene.pairs]
-        with autocast(self._device, self.spec.precision):
-            estimates = self._model.separate_scene(
-                mixture, queries, references=references, seeds=seeds
-            )
-        estimates = self._checked(estimates, (len(queries), *mixture.shape))
+            silence = np.zeros_like(scene.mixture)
+            for pair in pairs:
+                known = silence if pair.reference is None else pair.reference
+                references.append(self._to_model(known, scene))
+        parts = [
+            self._call_unit(unit, rate, pairs, [units[number] for units in references])
+            for number, unit in enumerate(self._to_model(scene.mixture, scene))
+        ]
         channels, length = scene.mixture.shape
-        for pair, result, estimate in zip(scene.pairs, results, estimates, strict=True):
+        estimates = torch.cat(parts, dim=1)  # (Q, c·parts, M)
+        for pair, result, estimate in zip(pairs, results, estimates, strict=True):
             write = partial(self._write, pair.out, estimate, rate, scene.sample_rate)
             self._guard(result, partial(write, channels, length))
 
-    def _at_rate(self, samples: Samples, rate_from: int, rate_to: int) -> Tensor:
+    def _call_unit(
+        self, unit: Tensor, rate: int, pairs: Sequence[PairInput], references: Sequence[Tensor]
+    ) -> Tensor:
+        """One unit (c, M), chunk by chunk -> (Q, c, M)."""
         import torch
 
-        return resample(torch.from_numpy(samples).to(self._device), rate_from, rate_to)
+        channels, total = unit.shape
+        size, overlap = self._chunk(total, rate)
+        added = OverlapAdd(len(pairs) * channels, total, size, overlap, self._device)
+        for start in chunk_starts(total, size, overlap):
+            # Copies: a model may work in place, and the scene is still to be scored.
+            cut = [signal[:, start : start + size].clone() for signal in (unit, *references)]
+            with autocast(self._device, self.spec.precision):
+                estimates = self._model.separate_scene(
+                    cut[0],
+                    [pair.query for pair in pairs],
+                    references=torch.stack(cut[1:]) if references else None,
+                    seeds=[pair.seed for pair in pairs],
+                )
+            checked = self._checked(estimates, (len(pairs), *cut[0].shape))
+            added.add(checked.flatten(0, 1), start)
+        return added.result().reshape(len(pairs), channels, total)
 
     # --- shared -------------------------------------------------------------------------
 
@@ -352,7 +370,7 @@ class SeparationStage:
                 f"{self.spec.label} returned shape {tuple(estimates.shape)}; expected {shape} "
                 "(estimates are as long as the mixture, one for each query)."
             )
-        return estimates.float()
+        return estimates.float().to(self._device)
 
     @staticmethod
     def _guard(result: PairResult, step: Callable[[], None]) -> Failure | None:
@@ -362,12 +380,3 @@ class SeparationStage:
             result.failure = Failure.of(error)
             return result.failure
         return None
-
-
-def _stack_key(condition: Any) -> Any:
-    """Conditions with equal keys can be stacked; None means one at a time."""
-    import torch
-
-    if isinstance(condition, torch.Tensor):
-        return (tuple(condition.shape), str(condition.dtype))
-    return None

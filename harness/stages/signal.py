@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sepbench.harness.errors import EstimateError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -28,6 +30,39 @@ def resample(audio: Tensor, rate_from: int, rate_to: int) -> Tensor:
         beta=14.769656459379492,
     )
     return result
+
+
+def channel_units(audio: Tensor, channels: int | None, *, downmix: bool) -> list[Tensor]:
+    """What a model of so many channels gets of (C, N): one call's signal (c, N) each.
+
+    Args:
+        audio: (C, N).
+        channels: 1 takes each channel by itself, or their mean with `downmix`; a mono signal is
+            repeated for a model of several; None takes any number together.
+        downmix: as the protocol says.
+
+    Raises:
+        EstimateError: C and the model's channels do not go together.
+    """
+    if channels is None or channels == audio.shape[0]:
+        return [audio]
+    if channels == 1:
+        return [audio.mean(0, keepdim=True)] if downmix else list(audio.unsqueeze(1))
+    if audio.shape[0] == 1:
+        return [audio.expand(channels, -1)]
+    raise EstimateError(
+        f"takes {channels} channels; the mixture has {audio.shape[0]}. "
+        "Score it under a protocol with mono mixtures."
+    )
+
+
+def stack_key(condition: Any) -> Any:
+    """Conditions with equal keys can be stacked; None means one at a time."""
+    import torch
+
+    if isinstance(condition, torch.Tensor):
+        return (tuple(condition.shape), str(condition.dtype))
+    return None
 
 
 def chunk_starts(total: int, size: int, overlap: int) -> list[int]:

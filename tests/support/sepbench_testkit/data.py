@@ -21,6 +21,7 @@ from sepbench.harness.api import (
 from sepbench.harness.errors import MissingFileError
 
 RATE = 8000
+MARK = 0.75
 
 
 class Kit:
@@ -31,8 +32,10 @@ class Kit:
         scenes: how many.
         samples: length of each; `lengths="mixed"` makes every third one shorter.
         special: scene number -> "silent" (dog is silent), "absent" (cat is asked for and not
-            there), "missing" (loading fails), "changed" (other bytes each time).
+            there), "missing" (loading fails), "marked" (faulty models and metrics know the dog
+            by its text and its first sample).
         salt: changes the file digests, as if the audio had been replaced.
+        edition: changes what the scenes are, as an edited list does.
     """
 
     card = DatasetCard(
@@ -72,10 +75,16 @@ class Kit:
         channels: int = 1,
         special: Mapping[str, str] | None = None,
         salt: str = "",
+        edition: int = 1,
     ) -> None:
         self.root = root
         self._count, self._samples, self._lengths = scenes, samples, lengths
-        self._channels, self._special, self._salt = channels, dict(special or {}), salt
+        self._channels, self._special, self._salt = (
+            channels,
+            {str(k): v for k, v in (special or {}).items()},
+            salt,
+        )
+        self._edition = edition
 
     def default_protocol(self) -> str:
         return "kit"
@@ -86,7 +95,12 @@ class Kit:
     def _row(self, number: int) -> SceneRow:
         special = self._special.get(str(number), "")
         targets = [
-            TargetRow(name="dog", label="dog", texts=("a dog barks",), cluster=f"dog-{number}"),
+            TargetRow(
+                name="dog",
+                label="dog",
+                texts=("a marked dog barks" if special == "marked" else "a dog barks",),
+                cluster=f"dog-{number}",
+            ),
             TargetRow(
                 name="rain",
                 label="rain",
@@ -101,7 +115,7 @@ class Kit:
             targets=tuple(targets),
             origins=(f"dog-{number}", f"rain-{number}"),
             attributes={"number": number},
-            details={"number": number},
+            details={"number": number, "edition": self._edition},
         )
 
     def load(self, row: SceneRow, sample_rate: int, *, mono: bool) -> Scene:
@@ -116,6 +130,8 @@ class Kit:
         dog, rain = (self._noise(rng, length) for _ in range(2))
         if special == "silent":
             dog = np.zeros_like(dog)
+        if special == "marked":
+            dog[:, 0] = MARK
         name = f"dog-{number}.wav"
         bytes_ = f"{name}{self._salt}".encode()
         return Scene(
