@@ -24,9 +24,6 @@ QueryKind: TypeAlias = Literal["text", "label", "audio", "none"]
 Attribute: TypeAlias = str | int | float | bool | None
 
 
-# --- corpus side --------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clip:
     """One labelled recording of a corpus: what query pools, probes and training draw from.
@@ -209,9 +206,6 @@ class Dataset(Protocol):
         ...
 
 
-# --- model side ---------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BaselineCard:
     """Facts about a separator. Only `name` is needed.
@@ -308,9 +302,6 @@ class SceneSeparator(Protocol):
             (Q, C, N).
         """
         ...
-
-
-# --- protocols and metrics ----------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

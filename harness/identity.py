@@ -7,6 +7,7 @@ prose, batch size, worker count, `--limit` and which files happen to be present 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,17 @@ PIPELINE_VERSION = 1
 def canonical(value: object) -> str:
     """JSON with sorted keys and no blanks: equal objects give equal text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def plain(value: Any) -> Any:
+    """A card as JSON can hold it; what it cannot hold, as text."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def digest(value: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +20,7 @@ from sepbench.harness.errors import (
     ChangedFileError,
     WorkspaceError,
 )
-from sepbench.harness.identity import canonical, digest
+from sepbench.harness.identity import canonical, digest, plain
 from sepbench.harness.plan import PlannedCell, Task
 from sepbench.harness.records import FINAL, CellFacts, Failure, ItemOutcome
 from sepbench.harness.store_items import digest_items, item_values, refuse_changed_items
@@ -211,7 +211,7 @@ class Workspace:
                     "active" if cell.task is not None else "not applicable",
                     cell.reason,
                     canonical(identity),
-                    canonical(asdict(cell.model.card)),
+                    canonical(plain(cell.model.card)),
                     canonical(list(metrics)),
                     cell.protocol.aggregate,
                     cell.model.card.role,
@@ -228,7 +228,7 @@ class Workspace:
                 row = connection.execute(
                     "INSERT INTO metrics (identity, metric, version, card) VALUES (?, ?, ?, ?)"
                     " ON CONFLICT (identity) DO UPDATE SET card = excluded.card RETURNING id",
-                    (identity, card.metric_id, card.version, canonical(asdict(card))),
+                    (identity, card.metric_id, card.version, canonical(plain(card))),
                 ).fetchone()
                 self._metric_ids[card.metric_id] = int(row[0])
 
@@ -236,7 +236,7 @@ class Workspace:
         """Record what is known of a cell's model once it is loaded."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE cells SET facts = ? WHERE id = ?", (canonical(asdict(facts)), cell_id)
+                "UPDATE cells SET facts = ? WHERE id = ?", (canonical(plain(facts)), cell_id)
             )
 
     # --- work ---------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sepbench.harness.errors import BenchError
+from sepbench.harness.identity import plain
 from sepbench.harness.modules import source_file
 from sepbench.harness.registry import BUILT_IN, Entry, import_target
 
@@ -112,26 +113,15 @@ def _facts(target: str) -> dict[str, Any]:
     if dataclasses.is_dataclass(card):
         protocols = getattr(found, "protocols", None)
         own = {"protocol_fields": dict(protocols)} if isinstance(protocols, Mapping) else {}
-        return {**_plain(card), **own}
+        return {**plain(card), **own}
     if cards:
-        return {"cards": [_plain(c) for c in cards]}
+        return {"cards": [plain(c) for c in cards]}
     summary = getattr(found, "summary", None)
     return {"summary": summary} if isinstance(summary, str) else {"broken": "it has no card"}
 
 
 def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-def _plain(value: Any) -> Any:
-    """A card as JSON can hold it; what it cannot hold, as text."""
-    if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def _key(entry: Entry) -> str:

@@ -433,6 +433,22 @@ def test_check_names_what_fails(
     assert "Traceback" not in done.out + done.err
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("kit", "6 scenes; scene-00000: (1, 4000) at 8000 Hz"),
+        ("demo", "40 scenes; "),
+        ("si_sdr", "ok       silent reference: the reference is silent"),
+        ("esc50", "skipped  default protocol, unique scenes, first scene loads twice alike"),
+    ],
+)
+def test_check_knows_datasets_and_metrics(bench: Bench, name: str, words: str) -> None:
+    done = bench("check", name)
+
+    assert done.code == 0
+    assert words in done.out
+
+
 def test_doctor_looks_at_everything(bench: Bench) -> None:
     done = bench("doctor")
 
