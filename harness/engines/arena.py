@@ -212,6 +212,8 @@ def _make_folder(folders: Sequence[Path], limit: int) -> tuple[Path, TextIO]:
                 folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
                 lock = (folder / OWNER).open("w")
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock.write(f"{os.getpid()}\n")  # for people who wonder whose it is
+                lock.flush()
                 return folder, lock
         except OSError as error:
             problems.append(f"{base}: {error.strerror}")

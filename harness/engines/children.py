@@ -1,7 +1,8 @@
 """What runs in the child processes, and the messages that go to and fro.
 
-Both mains answer every message with one message (a scorer first says that it is ready), so the driver always knows who is busy with
-what. Text that a model prints goes to stderr: stdout is data.
+Both mains answer every message with one message, so the driver always knows who is busy with
+what; a scorer first says that it is ready. Text that a model prints goes to stderr: stdout is
+data.
 """
 
 from __future__ import annotations

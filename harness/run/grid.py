@@ -113,7 +113,7 @@ def run_grid(settings: RunSettings) -> RunSummary:
                 jobs = (_job(work, settings, workspace) for work in works if work.positions)
                 _engine(settings).run(jobs, sink)
             summary.done, summary.failures = progress.done, progress.failures
-            status = "finished"
+            status = "stopped" if sink.stop else "finished"
         finally:
             workspace.end_run(run_id, status)
     if sink.stop:

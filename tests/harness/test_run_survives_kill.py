@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sepbench_testkit.machine import Cli, leftover_scratch, rows, scores, wait_until
+from sepbench_testkit.machine import Cli, rows, scores, wait_until
 
 from sepbench.harness.errors import WorkspaceError
 
@@ -26,7 +26,7 @@ def arguments(workspace: Path) -> list[str]:
         *("--workspace", str(workspace)),
         *(f"datasets.kit.scenes={SCENES}", "datasets.kit.lengths=mixed", "batch_size=2"),
         *("bounds=[]", "metrics=[sdr,si_sdr]", "engine.workers=1"),
-        *("models.slow.seconds=0.03", "models.kit-seeded.seconds=0.03"),
+        *("models.slow.seconds=0.02", "models.kit-seeded.seconds=0.02"),
         *("query.kind=text", "keep_audio=true"),
     ]
 
@@ -50,7 +50,7 @@ def kill_at_a_random_moment(cli: Cli, workspace: Path, moment: random.Random, pa
         wait_until(lambda: recorded(workspace) > before or process.poll() is not None, 30)
         time.sleep(moment.uniform(0, 0.4))
     else:
-        time.sleep(moment.uniform(0.2, 3.0))
+        time.sleep(moment.uniform(0.2, 2.5))
     process.kill()
     process.communicate()
     return recorded(workspace) - before
@@ -68,7 +68,7 @@ def table(workspace: Path) -> list[dict[str, str]]:
 
 def test_twenty_kills_change_nothing_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
     killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
-    cli, moment, since = Cli(), random.Random(SEED), time.time()
+    cli, moment = Cli(), random.Random(SEED)
 
     progress = [
         kill_at_a_random_moment(cli, killed, moment, patient=number % 2 == 1)
@@ -94,7 +94,7 @@ def test_twenty_kills_change_nothing_lose_nothing_and_leave_nothing(tmp_path: Pa
     assert list(killed.glob("audio/*/*.part.wav")) == []
     assert kept_files(killed) == kept_files(undisturbed)
     assert cli.all_gone()
-    assert leftover_scratch(killed, since=since) == []
+    assert cli.scratch(killed) == []
 
 
 def kept_files(workspace: Path) -> set[str]:

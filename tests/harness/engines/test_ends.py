@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import time
 from pathlib import Path
 
 import pytest
 from sepbench_testkit.machine import (
     Cli,
     calls,
-    leftover_scratch,
     rows,
     run,
     scores,
@@ -173,7 +171,7 @@ def test_scenes_that_are_not_what_they_were_fail_before_a_model_sees_them(
 
 
 def test_an_interrupted_command_says_so_and_keeps_what_is_done(tmp_path: Path) -> None:
-    workspace, cli, since = tmp_path / "ws", Cli(), time.time()
+    workspace, cli = tmp_path / "ws", Cli()
     process = cli.start(
         *("run", "-m", "kit-half", "-d", "kit", "--workspace", workspace),
         *("datasets.kit.scenes=500", "models.kit-half.seconds=0.02", "bounds=[]"),
@@ -190,7 +188,7 @@ def test_an_interrupted_command_says_so_and_keeps_what_is_done(tmp_path: Path) -
     assert recorded(workspace) > 0
     assert rows(workspace, "SELECT status FROM runs") == [{"status": "stopped"}]
     assert cli.all_gone()
-    assert leftover_scratch(workspace, since=since) == []
+    assert cli.scratch(workspace) == []
 
 
 def recorded(workspace: Path) -> int:

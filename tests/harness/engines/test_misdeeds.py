@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sepbench_testkit.machine import Cli, leftover_scratch, rows, run, scores, statuses
+from sepbench_testkit.machine import Cli, rows, run, scores, statuses
 
 # Scene 1 carries the mark: its dog makes the faulty models misbehave.
 # What the separation stage alone can hold is tested there (test_separate.py).
@@ -24,14 +23,13 @@ class Ran:
     result: subprocess.CompletedProcess[str]
     workspace: Path
     cli: Cli
-    since: float
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """All misbehaving models in one grid of processes, a good one last."""
     workspace = tmp_path_factory.mktemp("misdeeds") / "ws"
-    cli, since = Cli(), time.time()
+    cli = Cli()
     models = [f"{how}=kit-faulty" for how in MISDEEDS]
     settings = [f"models.{how}.how='{how}'" for how in MISDEEDS]
     settings += [f"models.{how}.on=marked" for how in MISDEEDS]
@@ -46,7 +44,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         "engine.item_timeout=0.4",
         "engine.workers=1",
     )
-    return Ran(result=result, workspace=workspace, cli=cli, since=since)
+    return Ran(result=result, workspace=workspace, cli=cli)
 
 
 def test_the_exit_code_says_that_items_failed(ran: Ran) -> None:
@@ -123,7 +121,7 @@ def test_what_a_model_prints_does_not_reach_our_output(ran: Ran) -> None:
 
 def test_no_process_and_no_scratch_is_left(ran: Ran) -> None:
     assert ran.cli.all_gone()
-    assert leftover_scratch(ran.workspace, since=ran.since) == []
+    assert ran.cli.scratch(ran.workspace) == []
 
 
 # --- the scoring side ---------------------------------------------------------------------

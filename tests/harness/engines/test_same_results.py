@@ -11,13 +11,14 @@ from sepbench_testkit.machine import largest_difference, run, scores
 # Sums over a batch may be ordered otherwise by another batch size: float32 in the models,
 # float64 in the metrics, so far less than this.
 TOLERANCE_DB = 1e-5
-MODELS = ("kit-half", "kit-tone", "kit-seeded", "kit-scene")
+SILENT = "scene-00001"
+MODELS = ("kit-half", "kit-tone", "kit-seeded")
 GRID = (
-    "datasets.kit.scenes=8",
+    "datasets.kit.scenes=6",
     "datasets.kit.lengths=mixed",
     "datasets.kit.samples=3000",
     "datasets.kit.special={1: silent, 2: absent}",
-    "metrics=[sdr,si_sdr,bss_sdr,bss_sir,bss_sar]",
+    "metrics=[sdr,si_sdr,bss_sir]",
 )
 
 
@@ -53,22 +54,22 @@ def test_workers_batches_order_and_engine_give_the_same_values(
 def test_every_item_has_every_metric(reference: Path) -> None:
     found = scores(reference)
 
-    # 8 scenes of a dog and two captions of rain, one with a cat that is not there.
-    assert len(found) == len(MODELS) * (8 * 3 + 1) * 5
+    # 6 scenes of a dog and two captions of rain, one with a cat that is not there.
+    assert len(found) == len(MODELS) * (6 * 3 + 1) * 3
 
 
 def test_half_a_mixture_of_equal_noises_has_the_sdr_known_by_hand(reference: Path) -> None:
     values = [
         value
-        for (model, _, _, target, _, metric), (value, _) in scores(reference).items()
-        if (model, target, metric) == ("kit-half", "rain", "sdr") and value is not None
+        for (model, _, scene, target, _, metric), (value, _) in scores(reference).items()
+        if (model, target, metric) == ("kit-half", "rain", "sdr") and scene != SILENT
     ]
 
     # Reference d, estimate (d + r) / 2: the error (r - d) / 2 has half the power of d.
-    assert sum(values) / len(values) == pytest.approx(10 * math.log10(2), abs=0.5)
+    assert sum(values) / len(values) == pytest.approx(10 * math.log10(2), abs=0.2)
 
 
-@pytest.mark.parametrize(("scene", "target"), [("scene-00001", "dog"), ("scene-00002", "cat")])
+@pytest.mark.parametrize(("scene", "target"), [(SILENT, "dog"), ("scene-00002", "cat")])
 def test_silent_and_absent_targets_are_undefined_because_of_the_reference(
     reference: Path, scene: str, target: str
 ) -> None:

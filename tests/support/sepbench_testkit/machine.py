@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -106,6 +105,7 @@ class Cli:
 
     def __init__(self) -> None:
         self.mark = uuid.uuid4().hex
+        self.started: list[int] = []
         paths = [str(SUPPORT), os.environ.get("PYTHONPATH", "")]
         self.environment = {
             **os.environ,
@@ -120,13 +120,15 @@ class Cli:
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Begin a command."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [*self.command, *map(str, arguments)],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process.pid)
+        return process
 
     def __call__(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -137,6 +139,12 @@ class Cli:
     def processes(self) -> list[int]:
         """Ids of living processes that descend from commands started here."""
         return [pid for pid in _pids() if self.mark in _environment_of(pid)]
+
+    def scratch(self, workspace: Path) -> list[Path]:
+        """Scratch folders of commands started here, where they may be for such a workspace."""
+        folders = [path for base in default_folders(workspace) for path in base.glob(f"{PREFIX}*")]
+        mine = {str(pid) for pid in self.started}
+        return [folder for folder in folders if _owner_of(folder) in mine]
 
     def all_gone(self, seconds: float = 15.0) -> bool:
         """Whether every process ends by itself within the time."""
@@ -164,28 +172,11 @@ def _environment_of(pid: int) -> str:
         return ""  # ended meanwhile, or a stranger's; a zombie's is empty
 
 
-def leftover_scratch(workspace: Path, *, since: float) -> list[Path]:
-    """Scratch folders made since a time whose run is dead."""
-    folders = [path for base in default_folders(workspace) for path in base.glob(f"{PREFIX}*")]
-    return [folder for folder in folders if _made_at(folder) >= since and _is_dead(folder)]
-
-
-def _made_at(folder: Path) -> float:
+def _owner_of(folder: Path) -> str:
     try:
-        return folder.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-def _is_dead(folder: Path) -> bool:
-    try:
-        with (folder / OWNER).open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except FileNotFoundError:
-        return folder.exists()
-    return True
+        return (folder / OWNER).read_text("utf-8").strip()
+    except OSError:
+        return ""  # removed meanwhile
 
 
 def small_file_system(base: Path) -> Iterator[Callable[..., Path]]:
