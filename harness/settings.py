@@ -24,6 +24,7 @@ WORKSPACE_FILE = "settings.yaml"
 ENVIRONMENT_PREFIX = "SEPBENCH__"  # SEPBENCH__ENGINE__WORKERS=4 sets engine.workers
 OPEN_SECTIONS = ("models", "datasets")  # keyed by names that only registries know
 _CONFIGS = "sepbench.harness.configs"
+MOST_WORKERS = 256
 PRECISIONS = ("float32", "tf32", "bf16", "fp16")
 
 
@@ -307,9 +308,9 @@ def _typed(config: dict[str, Any], workspace: Path) -> RunSettings:
         else _whole(config["max_failures"], "max_failures"),
         engine=EngineSettings(
             name=engine["name"],
-            workers=_auto(engine["workers"], cores or 1, "engine.workers"),
-            loaders=_whole(engine["loaders"], "engine.loaders"),
-            threads=_auto(engine["threads"], cores or 1, "engine.threads"),
+            workers=_few(_auto(engine["workers"], cores or 1, "engine.workers"), "engine.workers"),
+            loaders=_few(_whole(engine["loaders"], "engine.loaders"), "engine.loaders"),
+            threads=_few(_auto(engine["threads"], cores or 1, "engine.threads"), "engine.threads"),
             memory_bytes=_auto(engine["memory_mb"], _auto_memory_mb(), "engine.memory_mb") << 20,
             item_timeout=_number(config, "engine.item_timeout", above_zero=True),
             load_timeout=_number(config, "engine.load_timeout", above_zero=True),
@@ -347,6 +348,13 @@ def _sections(value: object, key: str) -> dict[str, dict[str, Any]]:
     if not isinstance(value, Mapping) or not all(isinstance(v, Mapping) for v in value.values()):
         raise SettingError(f"{key} takes settings by name, for example {key}.NAME.SETTING=VALUE.")
     return {str(name): dict(settings) for name, settings in value.items()}
+
+
+def _few(value: int, key: str) -> int:
+    """Processes and threads far beyond any machine's cores bring it to a halt."""
+    if value > MOST_WORKERS:
+        raise SettingError(f"{key}={value}: at most {MOST_WORKERS}.")
+    return value
 
 
 def _auto(value: object, automatic: int, key: str) -> int:

@@ -328,3 +328,9 @@ def test_a_caller_outside_hydra_stays_outside() -> None:
     settings("batch_size=2")
 
     assert not GlobalHydra.instance().is_initialized()
+
+
+@pytest.mark.parametrize("key", ["engine.workers", "engine.threads", "engine.loaders"])
+def test_more_workers_than_any_machine_has_cores_are_refused(key: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=rf"{key}=99999: at most 256"):
+        resolve(workspace=tmp_path, overrides=[f"{key}=99999"], environment={})
