@@ -82,6 +82,12 @@ class Database:
                 f"this one knows {store_schema.SCHEMA_VERSION}). Upgrade sepbench, or choose "
                 "another workspace."
             )
+        known = self._connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and known != store_schema.APPLICATION_ID:
+            raise WorkspaceError(
+                f"{self._path} is a database of another program. Choose another workspace."
+            )
         if version == 0 and not writable:
             raise WorkspaceError(
                 f"{self._path.parent} holds no results yet. Run `bench run` first, or name "
@@ -128,7 +134,7 @@ class Database:
         """SQLite's errors under our names, with what to do."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             text = str(error)
             advice = next((v for k, v in _ADVICE.items() if k in text), "What is done is kept.")
             raise WorkspaceError(f"Workspace {self._path.parent}: {text}. {advice}") from error

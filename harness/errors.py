@@ -138,6 +138,10 @@ class TooManyFailuresError(BenchError):
     """The run was stopped because --max-failures was reached."""
 
 
+# What a stranger's code may end with; sys.exit() in a plugin must not end the harness.
+STRANGER_ERRORS: tuple[type[BaseException], ...] = (Exception, SystemExit)
+
+
 class UndefinedScoreError(Exception):
     """A metric has no value here. Not a failure: recorded with its cause and reason.
 

@@ -24,7 +24,12 @@ PIPELINE_VERSION = 1
 
 def canonical(value: object) -> str:
     """JSON with sorted keys and no blanks: equal objects give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return encodable(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+
+
+def encodable(text: str) -> str:
+    """Text with what UTF-8 cannot hold (bytes of badly named files) written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def plain(value: Any) -> Any:

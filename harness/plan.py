@@ -19,6 +19,7 @@ from sepbench.harness.api import (
     ScoringProtocol,
 )
 from sepbench.harness.errors import (
+    STRANGER_ERRORS,
     BenchError,
     DatasetError,
     NotApplicableError,
@@ -82,7 +83,16 @@ class Task:
     def rows(self) -> Sequence[SceneRow]:
         """The list's rows in their order."""
         name = self.protocol.list_name
-        return _read(lambda: self.dataset.scenes(name), self.protocol, f"list '{name}'")
+        rows = _read(lambda: self.dataset.scenes(name), self.protocol, f"list '{name}'")
+        if isinstance(rows, Sequence):
+            return rows
+        where = f"Dataset {self.protocol.dataset}, list '{name}'"
+        try:
+            return list(rows)
+        except TypeError:
+            raise DatasetError(
+                f"{where}: scenes() returned {type(rows).__name__}; expected rows of SceneRow."
+            ) from None
 
     def items(self) -> Iterator[PlannedItem]:
         """All items in list order.
@@ -229,14 +239,19 @@ def _read(read: Callable[[], Read], protocol: ScoringProtocol, what: str) -> Rea
         return read()
     except BenchError:
         raise
-    except Exception as error:  # a stranger's dataset may raise anything
+    except STRANGER_ERRORS as error:  # a stranger's dataset may raise anything
         raise DatasetError(
             f"Dataset {protocol.dataset}: {what} cannot be read: {type(error).__name__}: {error}"
         ) from error
 
 
 def _checked(task: Task) -> Task | NotApplicableError:
-    """The task, or why its first impossible query makes it not applicable."""
+    """The task, or why its first impossible query makes it not applicable.
+
+    Raises:
+        DatasetError: a row is not one, or two items have one name: one of them would be lost.
+    """
+    _check_rows(task)
     try:
         for _ in task.items() if task.kind in ("audio", "label", "text") else ():
             pass
@@ -251,3 +266,19 @@ def _not_applicable(
     return PlannedCell(
         model=model, protocol=protocol, kind=kind, task=None, reason=reason, identity={}
     )
+
+
+def _check_rows(task: Task) -> None:
+    where = f"Dataset {task.protocol.dataset}, list '{task.protocol.list_name}'"
+    seen: set[str] = set()
+    for row in task.rows():
+        if not isinstance(row, SceneRow):
+            raise DatasetError(f"{where}: a row is {type(row).__name__}; expected SceneRow.")
+        if row.scene_id in seen:
+            raise DatasetError(f"{where}: two scenes are called '{row.scene_id}'.")
+        seen.add(row.scene_id)
+        names = [target.name for target in row.targets]
+        if len(set(names)) < len(names):
+            raise DatasetError(f"{where}, scene {row.scene_id}: a target is listed twice.")
+    if not seen:
+        raise DatasetError(f"{where} is empty. Check the dataset's folder.")

@@ -16,6 +16,15 @@ Status: TypeAlias = Literal["scored", "undefined", "failed", "timed-out"]
 FINAL: tuple[Status, ...] = ("scored", "undefined")
 
 
+LONGEST_MESSAGE = 2000
+
+
+def _printable(text: str) -> str:
+    """A stranger's text without control characters and without what UTF-8 cannot hold."""
+    kept = "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    return kept.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
     """Why an item or a cell has no result.
@@ -35,7 +44,11 @@ class Failure:
         named = isinstance(error, BenchError)
         text = "" if named else "".join(traceback.format_exception(error))
         message = str(error) or type(error).__name__
-        return cls(error_type=type(error).__name__, error=message, traceback=text)
+        if len(message) > LONGEST_MESSAGE:
+            message = message[:LONGEST_MESSAGE] + " …"
+        return cls(
+            error_type=type(error).__name__, error=_printable(message), traceback=_printable(text)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -182,7 +182,12 @@ def _plain(value: object) -> dict[str, Any]:
 
 
 def _open_sections(text: str) -> str:
-    """`models.x.y=1` becomes `++models.x.y=1`: these sections take names of the registries."""
+    """`models.x.y=1` becomes `++models.x.y=1`: these sections take names of the registries.
+
+    `engine=inline` is short for `engine.name=inline`.
+    """
+    if text in ("engine=local", "engine=inline"):
+        return text.replace("=", ".name=", 1)
     if text.startswith(tuple(f"{section}." for section in OPEN_SECTIONS)):
         # Dashes and dots in names: Hydra's keys take dashes; a dot always separates.
         return f"++{text}"
@@ -263,6 +268,9 @@ def _typed(config: dict[str, Any], workspace: Path) -> RunSettings:
     precision = config["precision"]
     if precision not in PRECISIONS:
         raise SettingError(f"precision={precision}; one of {', '.join(PRECISIONS)}.")
+    device = config["device"]
+    if isinstance(device, str) and not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise SettingError(f"device={config['device']}; auto, cpu, cuda, cuda:1 or mps.")
     if engine["name"] not in ("local", "inline"):
         raise SettingError(f"engine.name={engine['name']}; local or inline.")
     if engine["order"] not in ("list", "shuffled"):
@@ -362,7 +370,7 @@ def _auto(value: object, automatic: int, key: str) -> int:
 
 
 def _whole(value: object, key: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31:
         raise SettingError(f"{key}={value}: expected a whole number of at least 1.")
     return value
 

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 
 SCHEMA_VERSION = 1
+APPLICATION_ID = 0x53455042  # "SEPB": tells our files from other people's databases
 
 _VERSION_1 = """
 CREATE TABLE runs (
@@ -125,7 +126,10 @@ MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {}
 
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables of the newest version in an empty database."""
-    connection.executescript(f"BEGIN;{_VERSION_1}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+    connection.executescript(
+        f"BEGIN;{_VERSION_1}PRAGMA application_id={APPLICATION_ID};"
+        f"PRAGMA user_version={SCHEMA_VERSION};COMMIT;"
+    )
 
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:

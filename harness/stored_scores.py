@@ -82,14 +82,16 @@ def read_cells(workspace: Workspace, protocol: str) -> tuple[list[dict[str, Any]
     do not share a column with new ones, nor their mixture's.
     """
     found = workspace.query(
-        "SELECT c.*, t.expected_items, t.planned_items, t.shots, t.identity AS task FROM cells c"
+        "SELECT c.*, t.expected_items, t.planned_items, t.shots, t.identity AS task,"
+        " EXISTS (SELECT 1 FROM results r WHERE r.cell_id = c.id) AS used FROM cells c"
         " LEFT JOIN tasks t ON t.id = c.task_id WHERE c.protocol = ? ORDER BY c.last_run, c.id",
         (protocol,),
     )
     latest: dict[tuple[str, str, int | None], dict[str, Any]] = {}
     for row in found:  # in the order of last use
         key = (row["label"], row["query_kind"], row["shots"])
-        older = latest[key]["older"] + 1 if key in latest else 0
+        # A variant that never had a result (its checkpoint was missing) is no earlier row.
+        older = latest[key]["older"] + latest[key]["used"] if key in latest else 0
         latest[key] = dict(row) | {"older": older, "basis": _basis(row["task"])}
     bases = [cell["basis"] for cell in latest.values() if cell["basis"]]
     newest = bases[-1] if bases else ""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -71,8 +73,14 @@ def bench(verbose: bool) -> None:
     )
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Entry point: named errors become one message and an exit code, never a traceback."""
+    # A cluster that takes the machine back sends SIGTERM: leave as for Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         # Click hands back the code of a command that ends with Exit, and None otherwise.
         sys.exit(bench.main(standalone_mode=False) or 0)
@@ -82,6 +90,10 @@ def main() -> None:
     except BenchError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # a deleted working folder, a full or closed stdout
+        where = f": {error.filename}" if error.filename else ""
+        click.echo(f"Error: {error.strerror or error}{where}.", err=True)
+        sys.exit(1)
     except (KeyboardInterrupt, click.Abort):
         click.echo("Stopped. What is done is kept; the same command goes on.", err=True)
         sys.exit(130)

@@ -28,7 +28,8 @@ def command(kind: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found[kind] if kind else found, indent=2, ensure_ascii=False))
         return
-    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 1000
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    width = shutil.get_terminal_size((100, 24)).columns if terminal else 1000
     for each, rows in found.items():
         if not kind:
             click.echo(f"{each}:")
@@ -36,4 +37,4 @@ def command(kind: str | None, as_json: bool) -> None:
             package = "" if row["package"] == "sepbench" else f"  [{row['package']}]"
             head = f"  {row['name']:18} "
             text = textwrap.shorten(row["facts"] + package, max(20, width - len(head)))
-            click.echo(head + (text if sys.stdout.isatty() else row["facts"] + package))
+            click.echo(head + (text if terminal else row["facts"] + package))

@@ -6,6 +6,15 @@ from pathlib import Path
 
 import click
 
+from sepbench.harness.errors import UsageError
+
+
+def _folder(ctx: click.Context, parameter: click.Parameter, value: Path) -> Path:
+    if value == Path():  # what an empty text becomes: the current folder would fill with results
+        raise UsageError("The workspace is empty or '.'; name a folder of its own.")
+    return value
+
+
 workspace_option = click.option(
     "-w",
     "--workspace",
@@ -14,10 +23,14 @@ workspace_option = click.option(
     envvar="SEPBENCH_WORKSPACE",
     show_default=True,
     show_envvar=True,
+    callback=_folder,
     help="Folder with the results.",
 )
 
 
 def split_names(values: tuple[str, ...]) -> list[str]:
     """`-m a,b -m c` gives a, b, c."""
-    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+    names = [name.strip() for value in values for name in value.split(",")]
+    if not all(names):
+        raise UsageError(f"An empty name was given: {', '.join(map(repr, values))}.")
+    return names

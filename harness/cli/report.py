@@ -15,14 +15,22 @@ from sepbench.harness.cli.options import split_names, workspace_option
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Folder. Default: WORKSPACE/reports."
 )
+@click.option("--errors", is_flag=True, help="Print every recorded failure with its traceback.")
 @click.option("--stdout", is_flag=True, help="Print the leaderboard as text instead.")
-def command(workspace: Path, formats: tuple[str, ...], output: Path | None, stdout: bool) -> None:
+def command(
+    workspace: Path, formats: tuple[str, ...], output: Path | None, errors: bool, stdout: bool
+) -> None:
     """Write leaderboards from a workspace; works while a run goes on.
 
     \b
     bench report
     bench report --format md -o docs/
     """  # noqa: D301 - \b is Click's mark for text that is not to be wrapped
+    if errors:
+        from sepbench.harness.run.report import describe_failures
+
+        click.echo(describe_failures(workspace), nl=False)
+        return
     if stdout:
         from sepbench.harness.run.report import open_board
         from sepbench.harness.store import Workspace

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,13 +95,16 @@ def _run(settings: RunSettings) -> None:
     from sepbench.harness.store import Workspace
     from sepbench.reports.text import render
 
-    summary = run_grid(settings)
+    # stdout is data: what plugins print while the grid is planned goes to stderr.
+    with redirect_stdout(sys.stderr):
+        summary = run_grid(settings)
     with Workspace(settings.workspace) as workspace:
         protocols = list(dict.fromkeys(cell.protocol for cell in summary.cells))
-        click.echo(render(open_board(workspace, protocols)), nl=False)
+        text = render(open_board(workspace, protocols))
     files = write_reports(settings.workspace, ["md", "csv"])
     click.echo(f"{summary.done} items done. Written: {', '.join(map(str, files))}", err=True)
     _explain(summary)
+    click.echo(text, nl=False)  # last: a reader such as `head` may hang up
     if not summary.ok:
         raise click.exceptions.Exit(1)
 
@@ -107,7 +112,11 @@ def _run(settings: RunSettings) -> None:
 def _explain(summary: RunSummary) -> None:
     for label, reason in summary.failed_cells:
         click.echo(f"Error: {label}: {reason}", err=True)
-    for kind, (count, text) in summary.errors.items():
-        click.echo(f"Error: {count} × {kind}, for example: {text}", err=True)
+    for (label, kind), (count, text) in summary.errors.items():
+        click.echo(f"Error: {label}: {count} × {kind}, for example {text}", err=True)
     if not summary.ok:
-        click.echo("The same command tries the missing and failed items again.", err=True)
+        click.echo(
+            "The same command tries the missing and failed items again; "
+            "`bench report --errors` shows each with its traceback.",
+            err=True,
+        )

@@ -21,6 +21,7 @@ import numpy as np
 
 from sepbench.harness.api import Query
 from sepbench.harness.engines.arena import Block, BlockReader
+from sepbench.harness.errors import STRANGER_ERRORS
 from sepbench.harness.records import CellFacts, Failure
 from sepbench.harness.stages.score import ItemInput, ItemScores, score_items
 from sepbench.harness.stages.separate import (
@@ -143,7 +144,7 @@ def separation_main(connection: Connection, threads: int) -> None:
             stage = SeparationStage(message.spec)
             try:
                 facts = stage.load()
-            except Exception as error:  # told to the driver, which ends the cell
+            except STRANGER_ERRORS as error:  # told to the driver, which ends the cell
                 connection.send(Loaded(None, Failure.of(error)))
                 continue
             device = facts.device

@@ -15,7 +15,7 @@ from sepbench.harness.engines.outcomes import (
     read_kept,
     refuse_changed_examples,
 )
-from sepbench.harness.errors import BenchError, DatasetError
+from sepbench.harness.errors import STRANGER_ERRORS, BenchError, DatasetError
 from sepbench.harness.records import Failure, ItemOutcome
 from sepbench.harness.stages.device import peak_memory
 from sepbench.harness.stages.load import LoadedScene, load_scene
@@ -53,7 +53,7 @@ class InlineEngine:
         failure: Failure | None = None
         try:
             loaded = load_scene(job.dataset, work.row, job.protocol)
-        except Exception as error:  # a plugin dataset may raise anything; its items fail
+        except STRANGER_ERRORS as error:  # a plugin dataset may raise anything; its items fail
             failure = Failure.of(error)
         else:
             try:
@@ -113,7 +113,7 @@ class InlineEngine:
         for k, path in kept.items():
             try:
                 estimates[k][...] = read_kept(path, loaded)
-            except Exception as error:  # an unreadable file fails its item
+            except STRANGER_ERRORS as error:  # an unreadable file fails its item
                 results[k].failure = Failure.of(error)
         asked = [k for k in range(len(items)) if k not in kept]
         if asked:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sepbench.harness.api import Samples
 from sepbench.harness.engines.contract import CellJob, SceneWork
 from sepbench.harness.engines.outcomes import kept_estimates, read_kept
+from sepbench.harness.errors import STRANGER_ERRORS
 from sepbench.harness.records import Failure
 from sepbench.harness.stages.load import LoadedScene, load_scene
 
@@ -86,11 +87,11 @@ def _load(job: CellJob, work: SceneWork) -> Arrival:
     item_failures: dict[int, Failure] = {}
     try:
         loaded = load_scene(job.dataset, work.row, job.protocol)
-    except Exception as error:  # a plugin dataset may raise anything; its items fail
+    except STRANGER_ERRORS as error:  # a plugin dataset may raise anything; its items fail
         return Arrival(job=job, work=work, failure=Failure.of(error), kept={}, item_failures={})
     for index, path in kept_estimates(job, work.items).items():
         try:
             kept[index] = read_kept(path, loaded)
-        except Exception as error:  # an unreadable file fails its item
+        except STRANGER_ERRORS as error:  # an unreadable file fails its item
             item_failures[index] = Failure.of(error)
     return Arrival(job=job, work=work, loaded=loaded, kept=kept, item_failures=item_failures)

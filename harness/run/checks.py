@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -12,6 +14,7 @@ import numpy as np
 
 from sepbench.harness.api import BaselineCard, Example, Query, Samples, Undefined
 from sepbench.harness.errors import (
+    STRANGER_ERRORS,
     BenchError,
     MissingExtraError,
     MissingRootError,
@@ -72,12 +75,13 @@ def check(name: str, settings: RunSettings) -> Iterator[CheckResult]:
 
 def _step(what: str, step: Callable[[], str | None]) -> CheckResult:
     try:
-        return CheckResult("ok", what, step() or "")
+        with redirect_stdout(sys.stderr):  # what a plugin prints is not a verdict
+            return CheckResult("ok", what, step() or "")
     except (MissingExtraError, MissingRootError) as error:
         return CheckResult("skipped", what, str(error))
     except BenchError as error:
         return CheckResult("FAILED", what, str(error))
-    except Exception as error:  # a stranger's code may raise anything; it is what we look for
+    except STRANGER_ERRORS as error:  # a stranger's code may raise anything; it is what we look for
         where = traceback.extract_tb(error.__traceback__)[-1]
         detail = f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
         return CheckResult("FAILED", what, detail)

@@ -10,6 +10,7 @@ from typing import Any
 
 from sepbench.harness.api import Dataset, ScoringProtocol
 from sepbench.harness.errors import (
+    STRANGER_ERRORS,
     BenchError,
     MissingRootError,
     PluginError,
@@ -28,16 +29,23 @@ def root_variable(name: str) -> str:
     return "SEPBENCH_" + name.upper().replace("-", "_")
 
 
+def _expanded(folder: str | Path) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:  # ~somebody who does not exist
+        raise SettingError(f"{folder}: {error}") from error
+
+
 def find_root(name: str, given: str | Path | None) -> Path | None:
     """The folder of a dataset: the one given, its own variable, or a folder of SEPBENCH_DATA."""
     if given is not None:
-        return Path(given).expanduser()
+        return _expanded(given)
     own = os.environ.get(root_variable(name))
     if own:
-        return Path(own).expanduser()
+        return _expanded(own)
     parent = os.environ.get(DATA_VARIABLE)
-    if parent and (Path(parent).expanduser() / name).is_dir():
-        return Path(parent).expanduser() / name
+    if parent and (_expanded(parent) / name).is_dir():
+        return _expanded(parent) / name
     return None
 
 
@@ -57,7 +65,7 @@ def open_dataset(name: str, settings: Mapping[str, Any] | None = None) -> Datase
     root = find_root(name, root)
     if root is not None and not root.is_dir():
         raise MissingRootError(
-            f"Dataset {name}: the folder {root} does not exist. Give another with "
+            f"Dataset {name}: {root} is no folder that exists. Give another with "
             f"--root {name}=FOLDER or {root_variable(name)}."
         )
     if not callable(made):
@@ -72,7 +80,7 @@ def open_dataset(name: str, settings: Mapping[str, Any] | None = None) -> Datase
         dataset = made(root, **given)
     except BenchError:
         raise
-    except Exception as error:  # a stranger's constructor may raise anything
+    except STRANGER_ERRORS as error:  # a stranger's constructor may raise anything
         raise PluginError(
             f"Dataset '{name}' cannot be made: {type(error).__name__}: {error}"
         ) from error
@@ -81,6 +89,17 @@ def open_dataset(name: str, settings: Mapping[str, Any] | None = None) -> Datase
             f"Dataset '{name}' lacks one of card, default_protocol, scenes, load, clips."
         )
     return dataset
+
+
+def _default_protocol(name: str, dataset: Dataset) -> str:
+    try:
+        return dataset.default_protocol()
+    except BenchError:
+        raise
+    except STRANGER_ERRORS as error:
+        raise PluginError(
+            f"Dataset '{name}': default_protocol() failed: {type(error).__name__}: {error}"
+        ) from error
 
 
 def open_grid(settings: RunSettings) -> list[tuple[ScoringProtocol, Dataset]]:
@@ -97,7 +116,7 @@ def open_grid(settings: RunSettings) -> list[tuple[ScoringProtocol, Dataset]]:
             opened[name] = open_dataset(name, settings.dataset_settings.get(name))
         dataset = opened[name]
         own = getattr(dataset, "protocols", None)
-        protocol = load_protocol(protocol_name or dataset.default_protocol(), own)
+        protocol = load_protocol(protocol_name or _default_protocol(name, dataset), own)
         if protocol.dataset != name:
             raise SettingError(
                 f"Protocol '{protocol.name}' scores dataset '{protocol.dataset}', not '{name}'."

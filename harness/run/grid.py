@@ -47,7 +47,7 @@ class RunSummary:
         done: items finished by this invocation, failed ones included.
         failures: of these, the failed and timed-out ones.
         failed_cells: label and reason of cells that could not be carried out.
-        errors: the first error of each kind, with its count.
+        errors: (label, kind) -> how many, and the first as an example.
     """
 
     workspace: Path
@@ -55,7 +55,11 @@ class RunSummary:
     done: int = 0
     failures: int = 0
     failed_cells: list[tuple[str, str]] = field(default_factory=list)
-    errors: dict[str, tuple[int, str]] = field(default_factory=dict)
+    errors: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
+
+    def example(self, kind: str) -> str:
+        """The first error of a kind, whichever model it was."""
+        return next(text for (_, name), (_, text) in self.errors.items() if name == kind)
 
     @property
     def ok(self) -> bool:
@@ -297,11 +301,20 @@ class _WorkspaceSink:
         self._workspace.record(outcomes, self._run_id)
         failed = [outcome for outcome in outcomes if outcome.status not in FINAL]
         for outcome in failed:
-            assert outcome.failure is not None
-            kind = outcome.failure.error_type
-            count, text = self._summary.errors.get(kind, (0, outcome.failure.error))
-            self._summary.errors[kind] = (count + 1, text)
+            self._note(outcome)
         self._progress.advance(len(outcomes), len(failed))
+
+    def _note(self, outcome: ItemOutcome) -> None:
+        """Count a failure under its model and kind, with the first of each as an example."""
+        assert outcome.failure is not None
+        row = self._workspace.query(
+            "SELECT c.label, i.scene, i.target FROM cells c, items i WHERE c.id = ? AND i.id = ?",
+            (outcome.cell_id, outcome.item_id),
+        )[0]
+        key = (row["label"], outcome.failure.error_type)
+        example = f"{row['scene']}, {row['target']}: {outcome.failure.error}"
+        count, text = self._summary.errors.get(key, (0, example))
+        self._summary.errors[key] = (count + 1, text)
 
     def cell_loaded(self, cell_id: int, facts: CellFacts) -> None:
         if self._facts.get(cell_id) != facts:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sepbench.harness.api import BaselineCard, QuerySeparator, SceneSeparator
-from sepbench.harness.errors import BenchError, PluginError, SettingError, near_matches
+from sepbench.harness.errors import (
+    STRANGER_ERRORS,
+    BenchError,
+    PluginError,
+    SettingError,
+    near_matches,
+)
 from sepbench.harness.identity import baseline_identity, source_digest
 from sepbench.harness.plan import PlannedModel
 from sepbench.harness.protocols import KINDS
@@ -150,7 +156,7 @@ def make_model(made: Any, settings: Mapping[str, Any], label: str) -> Any:
         instance = made(**settings)
     except BenchError:
         raise
-    except Exception as error:  # a stranger's constructor may raise anything
+    except STRANGER_ERRORS as error:  # a stranger's constructor may raise anything
         raise PluginError(
             f"Model '{label}' cannot be made: {type(error).__name__}: {error}"
         ) from error

@@ -39,7 +39,8 @@ def preview(settings: RunSettings) -> str:
 def _line(
     cell: PlannedCell, settings: RunSettings, workspace: Workspace | None
 ) -> tuple[str, float | None]:
-    head = f"{cell.model.label:24} {cell.protocol.name:20} {cell.kind or '–':8}"
+    shots = f" ×{cell.task.shots}" if cell.task is not None and cell.task.shots else ""
+    head = f"{cell.model.label:24} {cell.protocol.name:20} {(cell.kind or '–') + shots:8}"
     if cell.task is None:
         return f"{head} not applicable: {cell.reason}", 0.0
     positions = [item.scene_position for item in cell.task.items()]

@@ -12,7 +12,7 @@ from typing import Any
 
 PACKAGES = (
     *("numpy", "scipy", "torch", "torchaudio", "fast-bss-eval", "soundfile", "soxr", "av"),
-    *("scikit-learn", "torchnmf", "transformers", "pandas", "hydra-core"),
+    *("torchnmf", "transformers", "pandas", "hydra-core"),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sepbench.harness.aggregate import tables
-from sepbench.harness.errors import WorkspaceError
+from sepbench.harness.errors import PluginError, WorkspaceError
 from sepbench.harness.run.catalogs import REPORTS
 from sepbench.harness.store import Workspace
 from sepbench.reports.contract import Leaderboard, Report
@@ -36,6 +36,9 @@ def write_reports(folder: Path, formats: Sequence[str], output: Path | None = No
         WorkspaceError: no results there, or the folder cannot be written.
     """
     reports: list[Report] = [REPORTS.load(name) for name in formats]
+    for name, report in zip(formats, reports, strict=True):
+        if not callable(getattr(report, "write", None)):
+            raise PluginError(f"Report format '{name}' has no write(board, folder).")
     with Workspace(folder) as workspace:
         board = open_board(workspace)
     target = output or folder / FOLDER
@@ -47,6 +50,22 @@ def write_reports(folder: Path, formats: Sequence[str], output: Path | None = No
             f"Reports cannot be written to {target}: {error.strerror}. Name another folder with "
             "--output."
         ) from error
+
+
+def describe_failures(folder: Path) -> str:
+    """Every recorded failure of a workspace, newest first, with its traceback; "" if none."""
+    with Workspace(folder) as workspace:
+        rows = workspace.query(
+            "SELECT f.*, c.label, c.protocol, i.scene, i.target FROM failures f"
+            " JOIN cells c ON c.id = f.cell_id LEFT JOIN items i ON i.id = f.item_id"
+            " ORDER BY f.id DESC"
+        )
+    parts = []
+    for row in rows:
+        what = f"{row['scene']}, {row['target']}" if row["scene"] else "the whole cell"
+        head = f"{row['label']} on {row['protocol']}, {what}: {row['status']}"
+        parts.append(f"{head}\n{row['error_type']}: {row['error']}\n{row['traceback']}\n")
+    return "\n".join(parts)
 
 
 def _provenance(workspace: Workspace) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sepbench.harness.api import Example, Query, QuerySeparator
 from sepbench.harness.audio import read_audio
-from sepbench.harness.errors import QueryError
+from sepbench.harness.errors import STRANGER_ERRORS, QueryError
 from sepbench.harness.identity import query_key
 from sepbench.harness.records import Failure
 
@@ -95,7 +95,7 @@ class ConditionCache:
             return query
         try:
             return replace(query, examples=tuple(self._read(e) for e in query.examples))
-        except Exception as error:  # one unreadable example fails its own items only
+        except STRANGER_ERRORS as error:  # one unreadable example fails its own items only
             return Failure.of(error)
 
     def _read(self, example: Example) -> Example:
@@ -125,7 +125,7 @@ class ConditionCache:
                     f"{self._model.card.name}.condition returned {len(made)} conditions for "
                     f"{len(queries)} queries."
                 )
-        except Exception as error:  # a stranger's code may raise anything
+        except STRANGER_ERRORS as error:  # a stranger's code may raise anything
             if len(queries) == 1:
                 return [Failure.of(error)]
             return [answer for query in queries for answer in self._call([query])]

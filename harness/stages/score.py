@@ -14,7 +14,7 @@ import numpy as np
 
 from sepbench.harness.api import Samples, Undefined, Value
 from sepbench.harness.audio import write_wav
-from sepbench.harness.errors import BenchError, EstimateError, WorkspaceError
+from sepbench.harness.errors import STRANGER_ERRORS, BenchError, EstimateError, WorkspaceError
 from sepbench.harness.metrics.catalog import card_of, score_scene
 from sepbench.harness.metrics.contract import ScoredItem, ScoredScene
 from sepbench.harness.records import Failure, Status
@@ -91,7 +91,7 @@ def score_items(
     )
     try:
         values = score_scene(scene, wanted)
-    except Exception as error:  # a metric plugin may raise anything
+    except STRANGER_ERRORS as error:  # a metric plugin may raise anything
         if len(items) > 1 and _separable(wanted):  # find out which item it cannot score
             alone = (score_items(mixture, sources, [i], sample_rate, keep) for i in items)
             return [scores for (scores,) in alone]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sepbench.harness.api import Query, QuerySeparator, Samples, SceneSeparator
-from sepbench.harness.errors import BaselineLoadError, EstimateError, PluginError
+from sepbench.harness.errors import STRANGER_ERRORS, BaselineLoadError, EstimateError, PluginError
 from sepbench.harness.records import CellFacts, Failure
 from sepbench.harness.registry import import_target
 from sepbench.harness.stages.condition import ConditionCache
@@ -135,7 +135,7 @@ class SeparationStage:
             self._device = pick_device(spec.device, spec.precision)
             self._model = import_target(spec.target, f"model '{spec.label}'")(**spec.settings)
             self._model.load(str(self._device))
-        except Exception as error:  # a stranger's loader may raise anything
+        except STRANGER_ERRORS as error:  # a stranger's loader may raise anything
             raise BaselineLoadError(
                 f"Model '{spec.label}' cannot be loaded: {type(error).__name__}: {error}"
             ) from error
@@ -241,7 +241,7 @@ class SeparationStage:
         started = time.perf_counter()
         try:
             estimates = self._call(units)  # (B, c, M')
-        except Exception as error:  # a stranger's network may raise anything
+        except STRANGER_ERRORS as error:  # a stranger's network may raise anything
             if len(units) == 1:
                 units[0].pair.result.failure = Failure.of(error)
             else:  # find out whose fault it is
@@ -365,6 +365,10 @@ class SeparationStage:
             raise EstimateError(
                 f"{self.spec.label} returned {type(estimates).__name__}; expected a tensor."
             )
+        if not estimates.is_floating_point():
+            raise EstimateError(
+                f"{self.spec.label} returned {estimates.dtype}; expected floating-point samples."
+            )
         if tuple(estimates.shape) != shape:
             raise EstimateError(
                 f"{self.spec.label} returned shape {tuple(estimates.shape)}; expected {shape} "
@@ -376,7 +380,9 @@ class SeparationStage:
     def _guard(result: PairResult, step: Callable[[], None]) -> Failure | None:
         try:
             step()
-        except Exception as error:  # whatever a model's output does, it is that item's failure
+        except (
+            STRANGER_ERRORS
+        ) as error:  # whatever a model's output does, it is that item's failure
             result.failure = Failure.of(error)
             return result.failure
         return None

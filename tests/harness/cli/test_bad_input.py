@@ -115,7 +115,7 @@ def test_a_root_that_is_a_file_is_refused(bench: Bench, tmp_path: Path, name: st
     done = bench(*RUN, "-d", name, "--root", f"{name}={tmp_path / 'file'}")
 
     assert done.code == 2
-    assert f"Dataset {name}: the folder {tmp_path / 'file'} does not exist" in done.err
+    assert f"Dataset {name}: {tmp_path / 'file'} is no folder that exists" in done.err
 
 
 def esc50(root: Path, *names: str) -> None:
@@ -142,3 +142,45 @@ def test_the_demo_clips_cannot_be_missed(bench: Bench) -> None:
 
     assert done.code == 0
     assert "2/80" in done.out
+
+
+@pytest.mark.parametrize("option", [("-m", ""), ("-d", ""), ("-m", "kit-half,,nmf")])
+def test_an_empty_name_is_refused_instead_of_running_something_else(
+    bench: Bench, option: tuple[str, str]
+) -> None:
+    done = bench("run", *option)
+
+    assert done.code == 2
+    assert "An empty name was given" in done.err
+
+
+def test_an_empty_workspace_is_refused(bench: Bench) -> None:
+    done = bench("report", "-w", "")
+
+    assert done.code == 2
+    assert "name a folder of its own" in done.err
+
+
+def test_a_number_beyond_all_measure_is_refused(bench: Bench) -> None:
+    done = bench("run", "-d", "kit", "--limit", "99999999999999999999999")
+
+    assert done.code == 2
+    assert "limit=99999999999999999999999: expected a whole number" in done.err
+
+
+def test_a_device_that_no_machine_has_is_refused_before_anything_runs(
+    bench: Bench, tmp_path: Path
+) -> None:
+    done = bench("run", "-m", "kit-half", "-d", "kit", "--device", "tpu")
+
+    assert done.code == 2
+    assert "device=tpu; auto, cpu, cuda" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_home_of_nobody_is_refused(bench: Bench) -> None:
+    done = bench("run", "-d", "kit", "--root", "kit=~nobody-of-this-name/x")
+
+    assert done.code == 2
+    assert "nobody-of-this-name" in done.err
+    assert "Traceback" not in done.err

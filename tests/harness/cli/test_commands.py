@@ -107,8 +107,10 @@ def test_failed_items_are_explained_on_stderr_and_leave_code_one(bench: Bench) -
     assert done.code == 1
     assert "4/6" in done.out
     assert done.err.splitlines()[1:] == [
-        "Error: 2 × RuntimeError, for example: the network is on strike",
-        "The same command tries the missing and failed items again.",
+        "Error: kit-faulty: 2 × RuntimeError, for example scene-00000, dog: "
+        "the network is on strike",
+        "The same command tries the missing and failed items again; `bench report --errors` shows "
+        "each with its traceback.",
     ]
 
 
@@ -241,7 +243,7 @@ def test_the_workspace_may_be_named_by_a_variable(
         (("run", "-d", "kit", "datasets.kit.root=5"), "datasets.kit.root=5: expected a folder"),
         (("run", "-d", "kit", "datasets.kit.scenes=x"), ""),
         (("run", "-d", "esc50"), "Dataset esc50 needs the folder of its files"),
-        (("run", "-d", "esc50", "--root", "esc50=nowhere"), "the folder nowhere does not exist"),
+        (("run", "-d", "esc50", "--root", "esc50=nowhere"), "nowhere is no folder that exists"),
         (("run", "--root", "esc50"), "--root esc50: expected NAME=FOLDER"),
         (("run", "--limit", "0"), "0 is not in the range x>=1"),
         (("run", "--limt", "3"), "No such option"),

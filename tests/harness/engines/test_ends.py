@@ -97,7 +97,10 @@ def test_no_room_for_scratch_is_an_error_with_a_name(
 def test_scenes_that_cannot_be_read_fail_and_the_others_are_scored(tmp_path: Path) -> None:
     summary = run(tmp_path / "ws", settings=["datasets.kit.special={2: missing}"])
 
-    assert summary.errors == {"MissingFileError": (3, "dog-2.wav is missing.")}
+    assert [(kind, count) for (_, kind), (count, _) in summary.errors.items()] == [
+        ("MissingFileError", 3)
+    ]
+    assert summary.example("MissingFileError") == "scene-00002, dog: dog-2.wav is missing."
     assert summary.done == 18
     assert len(scores(tmp_path / "ws")) == 2 * 15
 
@@ -143,7 +146,7 @@ def test_kept_estimates_are_scored_without_a_model_and_a_spoiled_one_fails_alone
 
     # Half of a mixture is one estimate for both items of its scene.
     assert (added.done, added.failures) == (6, 2)
-    assert list(added.errors) == ["AudioFileError"]
+    assert [kind for _, kind in added.errors] == ["AudioFileError"]
     assert calls(log) == done
     assert len(scores(workspace)) == 6 + 4
 
@@ -164,7 +167,7 @@ def test_scenes_that_are_not_what_they_were_fail_before_a_model_sees_them(
     again = run(tmp_path / "ws", engine="local", settings=[*grid_, setting, "metrics=[si_sdr]"])
 
     assert (again.done, again.failures) == (9, failures)
-    assert list(again.errors) == [error_type]
+    assert [kind for _, kind in again.errors] == [error_type]
 
 
 # --- Ctrl-C -------------------------------------------------------------------------------

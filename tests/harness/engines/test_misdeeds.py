@@ -140,8 +140,8 @@ def test_a_scene_that_kills_its_scorer_twice_fails_and_the_others_are_scored(
     assert summary.failures == 3
     assert found[GUILTY] == ("failed", "ProcessDiedError")
     assert list(found.values()).count(("scored", "")) == ITEMS - 3
-    assert "on this scene, twice" in summary.errors["ProcessDiedError"][1]
-    assert "signal 9" in summary.errors["ProcessDiedError"][1]
+    assert "on this scene, twice" in summary.example("ProcessDiedError")
+    assert "signal 9" in summary.example("ProcessDiedError")
 
 
 def test_a_scorer_that_dies_once_costs_nothing(
@@ -176,7 +176,7 @@ def test_a_metric_that_hangs_times_out_with_its_scene(tmp_path: Path) -> None:
 
     found = rows(tmp_path / "ws", "SELECT status FROM results ORDER BY item_id")
     assert [row["status"] for row in found] == ["scored", "scored", "timed-out", "timed-out"]
-    assert "engine.item_timeout" in summary.errors["ItemTimeoutError"][1]
+    assert "engine.item_timeout" in summary.example("ItemTimeoutError")
 
 
 # --- giving up ----------------------------------------------------------------------------
