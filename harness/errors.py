@@ -54,6 +54,10 @@ class MissingExtraError(UsageError):
         )
 
 
+class MissingNetworkError(UsageError):
+    """A metric's network is not there: no encoder was handed to it, or its weights are absent."""
+
+
 class DatasetError(BenchError):
     """A corpus on disk is not what its adapter expects."""
 

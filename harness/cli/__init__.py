@@ -21,6 +21,7 @@ COMMANDS = {
     "list": ("listing", "What there is: models, datasets, protocols, metrics, reports."),
     "describe": ("describe", "Everything known about one name."),
     "check": ("check", "Put a model plugin through its contract on tiny data."),
+    "score": ("score", "Score a folder of estimates against its references."),
     "report": ("report", "Write leaderboards from a workspace."),
     "doctor": ("doctor", "Versions, codecs, devices, disk: is this machine ready?"),
 }

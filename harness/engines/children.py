@@ -97,6 +97,7 @@ class ItemMessage:
     estimate: Block
     metrics: tuple[str, ...]
     check: tuple[str, float] | None
+    text: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,7 @@ def _score(scene: ScoreScene, reader: BlockReader) -> list[ItemScores]:
             estimate=reader.array(item.estimate),
             metrics=item.metrics,
             check=item.check,
+            text=item.text,
         )
         for item in scene.items
     ]

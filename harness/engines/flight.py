@@ -93,6 +93,7 @@ class Flight:
                     estimate=self.estimates[i],
                     metrics=items[i].metrics,
                     check=items[i].check,
+                    text=items[i].query.words or None,
                 )
                 for i in self.scorable
             ),

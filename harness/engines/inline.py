@@ -77,6 +77,7 @@ class InlineEngine:
                         estimate=estimates[k],
                         metrics=work.items[k].metrics,
                         check=work.items[k].check,
+                        text=work.items[k].query.words or None,
                     )
                     for k in good
                 ],

@@ -20,9 +20,9 @@ from sepbench.harness.errors import UndefinedScoreError
 from sepbench.harness.metrics.bss_eval import (
     FILTER_LENGTH,
     UNLIKE,
+    as_tensor,
     check_sound,
     decibels,
-    energy_shares,
     shortest,
 )
 from sepbench.harness.metrics.contract import ScoredScene, too_short
@@ -60,16 +60,22 @@ class BssSources:
         short = too_short(self.cards[0], reference.shape[-1])
         if short is not None:
             return [self._row(short, short, short) for _ in estimates]
+        from sepbench.harness.metrics.bss_shares import energy_shares  # torch, not for cards
+
         mono = [downmix(estimate) for estimate in estimates]  # (N,) each
         faults = [_fault(estimate) for estimate in mono]
         sound = [estimate for estimate, fault in zip(mono, faults, strict=True) if fault is None]
         try:
             references = target_and_residual(reference, mixture)  # (2, N)
-            shares = energy_shares(references, np.stack(sound)) if sound else None
+            shares = np.empty((3, 0))
+            if sound:
+                truth, answers = as_tensor(references), as_tensor(np.stack(sound))
+                targets = [0] * len(sound)
+                shares = energy_shares(truth, answers, targets, FILTER_LENGTH).numpy()
         except UndefinedScoreError as error:
             why = Undefined(cause=error.cause, reason=error.reason)
             return [self._row(why, why, why) for _ in estimates]
-        scored = iter(decibels(shares[0][0], shares[1]).T if shares else ())  # (3,) each
+        scored = iter(decibels(shares).T)  # (3,) each
         return [
             self._row(fault, fault, fault) if fault else self._row(*map(_value, next(scored)))
             for fault in faults
@@ -87,8 +93,8 @@ def target_and_residual(reference: Samples, mixture: Samples) -> Float64:
     """
     target, whole = downmix(reference), downmix(mixture)
     residual = whole - target
-    check_sound(target, "reference", "target")
-    check_sound(residual, "reference", "residual")
+    check_sound(inner(target, target), "reference", "target")
+    check_sound(inner(residual, residual), "reference", "residual")
     if inner(residual, residual) < SILENT_RESIDUAL * inner(whole, whole):
         raise UndefinedScoreError("reference", "the residual is silent but for float32 rounding")
     return np.stack([target, residual])
@@ -103,7 +109,7 @@ def downmix(signal: Samples) -> Float64:
 def _fault(estimate: Float64) -> Undefined | None:
     """Why an estimate (N,) has no scores, or None."""
     try:
-        check_sound(estimate, "estimate", "estimate")
+        check_sound(inner(estimate, estimate), "estimate", "estimate")
     except UndefinedScoreError as error:
         return Undefined(cause=error.cause, reason=error.reason)
     return None
@@ -129,7 +135,7 @@ _SILENCE = (
 )
 _SOURCE = (
     "Vincent et al., IEEE TASLP 2006 (BSS Eval v3 sources); "
-    "= mir_eval.separation.bss_eval_sources(compute_permutation=False); through fast_bss_eval"
+    "= mir_eval.separation.bss_eval_sources(compute_permutation=False)"
 )
 
 BSS_SOURCES = BssSources(

@@ -26,11 +26,13 @@ class ScoredItem:
         target: name of the target; items of one target (several queries) share its reference.
         reference: (C, N) float32, silence for an absent target.
         estimate: (C, N) float32, finite.
+        text: the words of the query; None where it has none (audio examples alone).
     """
 
     target: str
     reference: Samples
     estimate: Samples
+    text: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

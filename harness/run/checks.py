@@ -17,6 +17,7 @@ from sepbench.harness.errors import (
     STRANGER_ERRORS,
     BenchError,
     MissingExtraError,
+    MissingNetworkError,
     MissingRootError,
     SettingError,
     UnknownNameError,
@@ -77,7 +78,7 @@ def _step(what: str, step: Callable[[], str | None]) -> CheckResult:
     try:
         with redirect_stdout(sys.stderr):  # what a plugin prints is not a verdict
             return CheckResult("ok", what, step() or "")
-    except (MissingExtraError, MissingRootError) as error:
+    except (MissingExtraError, MissingNetworkError, MissingRootError) as error:
         return CheckResult("skipped", what, str(error))
     except BenchError as error:
         return CheckResult("FAILED", what, str(error))

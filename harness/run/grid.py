@@ -13,7 +13,7 @@ from sepbench.harness.engines.inline import InlineEngine
 from sepbench.harness.engines.local import LocalEngine
 from sepbench.harness.errors import TooManyFailuresError
 from sepbench.harness.identity import seed_of
-from sepbench.harness.metrics.catalog import card_of
+from sepbench.harness.metrics.catalog import card_of, family_of
 from sepbench.harness.plan import PlannedCell, plan_cells
 from sepbench.harness.queries import restore_query
 from sepbench.harness.records import FINAL, CellFacts, Failure, ItemOutcome
@@ -88,11 +88,22 @@ def plan_grid(settings: RunSettings) -> list[PlannedCell]:
     """
     protocols = open_grid(settings)
     for protocol, _ in protocols:
-        for metric in settings.metrics or protocol.metrics:
-            card_of(metric)
+        require_metrics(settings.metrics or protocol.metrics)
     return plan_cells(
         plan_models(settings), protocols, forced_kind=settings.query_kind, shots=settings.shots
     )
+
+
+def require_metrics(metrics: Sequence[str]) -> None:
+    """Refuse metrics that are unknown, or whose package or network is missing, before any work.
+
+    Raises:
+        UsageError: says which, and what to do.
+    """
+    for metric in metrics:
+        require = getattr(family_of(metric), "require", None)
+        if require is not None:
+            require(frozenset({metric}))
 
 
 def run_grid(settings: RunSettings) -> RunSummary:

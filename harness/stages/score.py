@@ -34,6 +34,7 @@ class ItemInput:
         estimate: (C, N).
         metrics: ids to compute.
         check: a recorded (metric id, value) that must come out again; None for a new item.
+        text: the words of the query, for metrics that compare with them.
     """
 
     target: str
@@ -41,6 +42,7 @@ class ItemInput:
     estimate: Samples
     metrics: tuple[str, ...]
     check: tuple[str, float] | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +88,8 @@ def score_items(
         mixture=mixture,
         references=sources,
         items=tuple(
-            ScoredItem(target=i.target, reference=i.reference, estimate=i.estimate) for i in items
+            ScoredItem(target=i.target, reference=i.reference, estimate=i.estimate, text=i.text)
+            for i in items
         ),
     )
     try:
