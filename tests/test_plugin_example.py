@@ -80,6 +80,34 @@ def test_the_example_runs_through_bench_run_between_its_bounds(
     assert (tmp_path / "bench-results" / "reports" / "leaderboard.md").is_file()
 
 
+def test_the_class_of_the_guide_keeps_its_contract_as_it_is_printed(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    guide = (EXAMPLE.parents[1] / "add-a-baseline.md").read_text("utf-8")
+    code = guide.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "my_module.py").write_text(code, "utf-8")
+    here = {**environment, "PYTHONPATH": str(tmp_path)}
+
+    checked = bench(here, tmp_path, "check", "my-model=my_module:MyModel")
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    # Seconds differ from machine to machine; verdicts and what was looked at do not.
+    shown = [line.partition(":")[0] for line in _block(guide).splitlines()]
+    printed = [line.partition(":")[0] for line in checked.stdout.splitlines()]
+    assert printed[: len(shown)] == shown
+
+
+def _block(guide: str) -> str:
+    """What the guide shows of the command's output."""
+    return guide.partition("```text\n")[2].partition("…")[0]
+
+
+def test_the_readme_has_no_gap_left_to_fill() -> None:
+    readme = (EXAMPLE.parents[2] / "README.md").read_text("utf-8")
+
+    assert not [line for line in readme.splitlines() if line.isupper() and "_" in line]
+
+
 def test_the_guide_shows_a_class_of_the_shape_the_harness_asks_for() -> None:
     guide = (EXAMPLE.parents[1] / "add-a-baseline.md").read_text("utf-8")
 
