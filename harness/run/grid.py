@@ -260,12 +260,8 @@ def _scenes(work: _Work, workspace: Workspace) -> Iterator[SceneWork]:
                 logger.warning("Scene %s is no longer in the list; skipped.", stored[0].scene)
                 continue
             row = rows[by_name[stored[0].scene]]
-        if together:
-            chosen = [item for item in stored if item.missing or any(i.missing for i in stored)]
-        elif card.joint:
-            chosen = stored
-        else:
-            chosen = [item for item in stored if item.missing]
+        whole = together or card.joint
+        chosen = stored if whole else [item for item in stored if item.missing]
         yield SceneWork(
             row=row,
             items=tuple(_item(item, work, workspace, together=together) for item in chosen),
@@ -276,7 +272,9 @@ def _item(item: StoredItem, work: _Work, workspace: Workspace, *, together: bool
     task = work.cell.task
     assert task is not None
     kept = workspace.audio_path(item.estimate_sha256) if item.estimate_sha256 else None
-    check = next(iter(item.known.items()), None) if item.missing else None
+    estimate = kept if kept is not None and kept.is_file() else None
+    # A kept estimate is what was scored; one that is made again has to show that it is the same.
+    check = next(iter(item.known.items()), None) if item.missing and estimate is None else None
     missing = work.metrics if together and not item.missing else item.missing
     return ItemWork(
         item_id=item.item_id,
@@ -285,8 +283,8 @@ def _item(item: StoredItem, work: _Work, workspace: Workspace, *, together: bool
         query=restore_query(item.query, task.pool),
         seed=seed_of(task.protocol.dataset, item.scene, item.target, item.query_index),
         metrics=missing,
-        check=check if kept is None else None,
-        estimate=kept if kept is not None and kept.is_file() else None,
+        check=check,
+        estimate=estimate,
     )
 
 

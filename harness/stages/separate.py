@@ -208,16 +208,22 @@ class SeparationStage:
     def _run(self, pairs: Sequence[_Pair]) -> None:
         """Separate all units, those of equal shape together, `batch_size` at a time."""
         groups: dict[Any, list[_Unit]] = defaultdict(list)
+        mixtures: dict[int, list[Tensor]] = {}  # by scene: its queries share what is resampled
         for pair in pairs:
-            self._guard(pair.result, partial(self._cut, pair, groups))
+            self._guard(pair.result, partial(self._cut, pair, groups, mixtures))
         for key, units in groups.items():
             step = self.spec.batch_size if key[2] is not None else 1
             for first in range(0, len(units), step):
                 self._run_batch(units[first : first + step])
 
-    def _cut(self, pair: _Pair, groups: dict[Any, list[_Unit]]) -> None:
-        rate = self._model.card.sample_rate or pair.scene.sample_rate
-        for part, unit in enumerate(self._to_model(pair.scene.mixture, pair.scene)):
+    def _cut(
+        self, pair: _Pair, groups: dict[Any, list[_Unit]], mixtures: dict[int, list[Tensor]]
+    ) -> None:
+        scene = pair.scene
+        rate = self._model.card.sample_rate or scene.sample_rate
+        if id(scene) not in mixtures:
+            mixtures[id(scene)] = self._to_model(scene.mixture, scene)
+        for part, unit in enumerate(mixtures[id(scene)]):
             channels, total = unit.shape
             size, overlap = self._chunk(total, rate)
             pair.added.append(OverlapAdd(channels, total, size, overlap, self._device))

@@ -209,6 +209,26 @@ def test_a_model_that_changed_behind_our_back_keeps_its_old_scores_and_is_told(
     assert len(rows(workspace, "SELECT * FROM failures")) == ITEMS
 
 
+def test_an_estimate_made_again_because_its_file_is_gone_has_to_be_the_same(
+    workspace: Path, tmp_path: Path
+) -> None:
+    gain = tmp_path / "gain"
+    gain.write_text("0.0")
+    fickle = [SCENES, f"models.kit-fickle.file={gain}"]
+    first = [*fickle, "metrics=[sdr]", "keep_audio=true"]
+    run(workspace, models=["kit-fickle"], settings=first)
+    before = scores(workspace)
+
+    for file in workspace.glob("audio/*/*.wav"):
+        file.unlink()
+    gain.write_text("0.5")
+    changed = run(workspace, models=["kit-fickle"], settings=[*fickle, "metrics=[sdr,si_sdr]"])
+
+    assert changed.failures == ITEMS
+    assert "is not the one scored before: sdr was" in changed.example("EstimateError")
+    assert scores(workspace) == before
+
+
 def test_a_kept_estimate_that_is_gone_is_made_again(workspace: Path, log: Path) -> None:
     run(workspace, settings=settings(log, "keep_audio=true"))
     sorted(workspace.glob("audio/*/*.wav"))[0].unlink()
