@@ -106,6 +106,14 @@ class BaselineLoadError(BaselineError):
     """A separator could not load (weights missing, device refused)."""
 
 
+class MissingWeightsError(BaselineLoadError):
+    """A checkpoint or tokenizer is not installed; says where it comes from and how to get it."""
+
+
+class CheckpointError(BaselineLoadError):
+    """A checkpoint that is damaged, unsafe to open, or made for another network."""
+
+
 class ProcessDiedError(BaselineError):
     """A worker process ended without an answer (crash, out of memory)."""
 

@@ -18,7 +18,7 @@ SOURCES = {
     for path in sorted((ROOT / folder).rglob("*.py"))
 }
 # Layers of harness/, low to high; a module may import its own layer and those below.
-API = ("harness.api", "harness.errors")
+API = ("harness.api", "harness.api.*", "harness.errors")
 RECORDS = ("harness.records", "harness.registry", "harness.modules", "harness.identity")
 SIGNALS = ("harness.audio", "harness.mixing")
 METRICS = ("harness.metrics", "harness.metrics.*")
@@ -36,7 +36,7 @@ TABLES = ("harness.aggregate",)
 RUN = ("harness.run", "harness.run.*")
 # Who may import whom: the first pattern that fits a module decides.
 ARROWS: dict[str, tuple[str, ...]] = {
-    "harness.api": (),
+    "harness.api*": API,
     "harness.errors": (),
     "harness.modules": (),
     # Lazy names only: nothing is imported before it is asked for.
@@ -67,12 +67,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
         *("harness.cli", "harness.cli.*", "harness.errors", "harness.settings", "harness.store"),
         *(*RUN, "reports.text"),
     ),
-    "baselines*": ("baselines", "baselines.*", "harness.api", "harness.audio", "harness.errors"),
-    "datasets*": (
-        *("datasets.*", "harness.api", "harness.audio", "harness.errors", "harness.mixing"),
-    ),
+    "baselines*": ("baselines", "baselines.*", *API, "harness.audio"),
+    "datasets*": (*("datasets.*", *API, "harness.audio", "harness.mixing"),),
     "reports*": (
-        *("reports", "reports.*", "harness.api", "harness.errors"),
+        *("reports", "reports.*", *API),
         *("harness.aggregate", "harness.store"),
     ),
 }
@@ -188,7 +186,10 @@ def heavy_at_top(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_heavy_packages_are_imported_where_they_are_used(name: str) -> None:
-    assert heavy_at_top(name) <= HEAVY_AT_TOP.get(name, set())
+    # network*.py of a system holds tensor code alone; its adapter imports it when weights load.
+    networks = {"torch"} if fnmatch(name, "baselines.*.network*") else set()
+
+    assert heavy_at_top(name) <= HEAVY_AT_TOP.get(name, set()) | networks
 
 
 def test_every_exception_for_a_heavy_import_is_still_needed() -> None:

@@ -1,0 +1,1 @@
+"""AudioSep: separation by a text or audio query in a contrastive embedding space."""

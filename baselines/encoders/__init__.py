@@ -1,0 +1,1 @@
+"""Query encoders: from texts and sounds to the vectors that separators take."""

@@ -1,0 +1,1 @@
+"""LASS-Net: separation by a text query, with magnitudes and a mask."""

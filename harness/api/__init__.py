@@ -1,0 +1,69 @@
+"""The words of sepbench as types. Imports nothing else of ours, and nothing heavy.
+
+Shapes: B batch, C channels, N samples, Q queries, D embedding. Audio is float32 in [-1, 1]
+nominally (never clipped by the harness), NumPy between the stages and torch inside a model.
+"""
+
+from sepbench.harness.api.corpora import (
+    Dataset,
+    DatasetCard,
+    ListCard,
+)
+from sepbench.harness.api.encoders import (
+    AudioEncoder,
+    EncoderCard,
+    EncoderKind,
+    TextEncoder,
+)
+from sepbench.harness.api.rules import (
+    QueryRule,
+    ScoringProtocol,
+)
+from sepbench.harness.api.scores import (
+    MetricCard,
+    Undefined,
+    Value,
+)
+from sepbench.harness.api.separators import (
+    BaselineCard,
+    QuerySeparator,
+    SceneSeparator,
+)
+from sepbench.harness.api.words import (
+    Attribute,
+    Clip,
+    Example,
+    Query,
+    QueryKind,
+    Samples,
+    Scene,
+    SceneRow,
+    TargetRow,
+)
+
+__all__ = [
+    "Attribute",
+    "AudioEncoder",
+    "BaselineCard",
+    "Clip",
+    "Dataset",
+    "DatasetCard",
+    "EncoderCard",
+    "EncoderKind",
+    "Example",
+    "ListCard",
+    "MetricCard",
+    "Query",
+    "QueryKind",
+    "QueryRule",
+    "QuerySeparator",
+    "Samples",
+    "Scene",
+    "SceneRow",
+    "SceneSeparator",
+    "ScoringProtocol",
+    "TargetRow",
+    "TextEncoder",
+    "Undefined",
+    "Value",
+]
