@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sepbench.harness.api import AVERAGES, Aggregation
+from sepbench.harness.averages import average, bootstrap_interval
 from sepbench.harness.records import FINAL
 from sepbench.harness.store import Workspace
 from sepbench.harness.stored_scores import (
@@ -30,9 +32,6 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 MIXTURE = "mixture"
-BOOTSTRAP_DRAWS = 2000
-CONFIDENCE = 0.95
-_SEED = 20260101
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +67,8 @@ class Cell:
         capped: items beyond the metric's noise floor, averaged as that number.
         unpaired: of an improvement, items whose mixture has no value to subtract.
         missing: scored items without a score under this version of the metric.
+        windows: of a metric that works in windows, those of the items in the value.
+        undefined_windows: of these, the ones left out: a source or an estimate is silent.
     """
 
     value: float | None = None
@@ -80,6 +81,8 @@ class Cell:
     capped: int = 0
     unpaired: int = 0
     missing: int = 0
+    windows: int = 0
+    undefined_windows: int = 0
     noise_floor: float | None = None
 
 
@@ -122,6 +125,7 @@ class Table:
     """One protocol's rows: lower bounds, models, upper bounds.
 
     Attributes:
+        aggregate: from items to one number, in words.
         notes: what concerns the table as a whole.
     """
 
@@ -156,19 +160,22 @@ def protocol_table(workspace: Workspace, protocol: str) -> Table:
                 metrics[name] = metric_card(workspace, name)
     mixture = next((c for c in stored if c["baseline"] == MIXTURE), None)
     columns = _columns(metrics, with_improvements=mixture is not None)
+    # The newest wording counts for all: how numbers are averaged is no part of a cell's identity.
+    newest = max(stored, key=lambda cell: cell["last_run"] or 0, default=None)
+    rule = _rule(newest["aggregate"]) if newest else Aggregation()
     floor = {
-        name: read_scores(workspace, mixture["id"], card["number"])
+        name: read_scores(workspace, mixture["id"], card["number"], rule.within)
         for name, card in metrics.items()
         if mixture is not None
     }
-    rows = [_row(workspace, cell, columns, metrics, floor) for cell in stored]
+    rows = [_row(workspace, cell, columns, metrics, floor, rule) for cell in stored]
     order = {"lower": 0, "model": 1, "upper": 2}
     rows.sort(key=lambda row: order.get(row.role, 1))
     dataset = workspace.query("SELECT dataset FROM tasks WHERE protocol = ? LIMIT 1", (protocol,))
     return Table(
         protocol=protocol,
         dataset=dataset[0]["dataset"] if dataset else "",
-        aggregate=stored[0]["aggregate"] if stored else "mean",
+        aggregate=rule.words,
         columns=columns,
         rows=tuple(rows),
         notes=(f"{left_out} rows of an earlier list revision or rate are not shown",)
@@ -177,47 +184,9 @@ def protocol_table(workspace: Workspace, protocol: str) -> Table:
     )
 
 
-def bootstrap_interval(
-    values: Floats, clusters: Sequence[str], *, median: bool = False
-) -> tuple[float, float] | None:
-    """Percentile interval of the mean (or median) when whole clusters are drawn again.
-
-    Args:
-        values: (N,) finite.
-        clusters: N names; items of one recording are not independent and move together.
-        median: of the median instead of the mean.
-
-    Returns:
-        (low, high) at 95 %, or None with fewer than two clusters. Seeded: same data, same answer.
-    """
-    _, codes = np.unique(np.asarray(clusters, dtype=object).astype(str), return_inverse=True)
-    count = int(codes.max(initial=-1)) + 1
-    if count < 2:
-        return None
-    rng = np.random.default_rng(_SEED)
-    tail = 100 * (1 - CONFIDENCE) / 2
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=BOOTSTRAP_DRAWS)
-    if median:
-        points = _medians(values, codes, weights)
-    else:
-        sums = np.bincount(codes, weights=values, minlength=count)
-        sizes = np.bincount(codes, minlength=count).astype(np.float64)
-        points = (weights @ sums) / (weights @ sizes)
-    low, high = np.percentile(points, [tail, 100 - tail])
-    return float(low), float(high)
-
-
-def _medians(values: Floats, codes: npt.NDArray[np.intp], weights: npt.NDArray[np.int64]) -> Floats:
-    """The median of each draw, in which the items of cluster k come weights[draw, k] times."""
-    order = np.argsort(values)
-    ranked, members = values[order], codes[order]
-    points = []
-    for part in np.array_split(weights, -(-weights.shape[0] * len(values) // 4_000_000)):
-        upto = np.cumsum(part[:, members], axis=1)  # (draws, items), items of the draw so far
-        total = upto[:, -1:]
-        below, above = ((upto > middle).argmax(axis=1) for middle in ((total - 1) // 2, total // 2))
-        points.append((ranked[below] + ranked[above]) / 2)
-    return np.concatenate(points)
+def _rule(stored: str) -> Aggregation:
+    """How a cell is averaged; the first workspaces hold the one word of it."""
+    return Aggregation(**({"items": stored} if stored in AVERAGES else json.loads(stored)))
 
 
 def _columns(
@@ -264,11 +233,15 @@ def _row(
     columns: Sequence[Column],
     metrics: Mapping[str, Mapping[str, Any]],
     floor: Mapping[str, Scores],
+    rule: Aggregation,
 ) -> Row:
     asked = json.loads(cell["metrics"])
     is_mixture = cell["baseline"] == MIXTURE
     cells: dict[str, Cell] = {}
-    cached = {name: read_scores(workspace, cell["id"], metrics[name]["number"]) for name in asked}
+    cached = {
+        name: read_scores(workspace, cell["id"], metrics[name]["number"], rule.within)
+        for name in asked
+    }
     counts = count_statuses(workspace, cell["id"])
     scored = sum(counts.get(status, 0) for status in FINAL)
     for column in columns:
@@ -280,7 +253,7 @@ def _row(
         cells[column.name] = _aggregate(
             cached[column.metric],
             card,
-            median=cell["aggregate"] == "median",
+            rule=rule,
             minus=floor[column.metric] if column.improvement else None,
             scored=scored,
         )
@@ -341,9 +314,9 @@ def _notes(
 
 
 def _aggregate(
-    scores: Scores, card: Mapping[str, Any], *, median: bool, minus: Scores | None, scored: int
+    scores: Scores, card: Mapping[str, Any], *, rule: Aggregation, minus: Scores | None, scored: int
 ) -> Cell:
-    values = scores.values.copy()
+    values = _item_values(scores, rule, card["noise_floor"])
     defined = ~np.isnan(values)
     limit = card["noise_floor"]
     capped = 0
@@ -353,7 +326,7 @@ def _aggregate(
         values[over] = limit  # +inf too: beyond the floor there is only rounding
     unpaired = 0
     if minus is not None:
-        base = dict(zip(minus.keys, minus.values, strict=True))
+        base = dict(zip(minus.keys, _item_values(minus, rule, card["noise_floor"]), strict=True))
         subtract = np.array([base.get(key, np.nan) for key in scores.keys], dtype=float)
         if limit is not None:
             subtract = np.minimum(subtract, limit)
@@ -365,9 +338,11 @@ def _aggregate(
     use = np.isfinite(values)
     kept = values[use]
     clusters = [c for c, used in zip(scores.clusters, use, strict=True) if used]
-    interval = bootstrap_interval(kept, clusters, median=median) if len(kept) else None
+    groups = [g for g, used in zip(scores.groups, use, strict=True) if used]
+    windows = np.array([v for f, used in zip(scores.frames, use, strict=True) if used for v in f])
+    interval = bootstrap_interval(kept, clusters, groups, rule) if len(kept) else None
     return Cell(
-        value=float(np.median(kept) if median else np.mean(kept)) if len(kept) else None,
+        value=average(kept, groups, rule) if len(kept) else None,
         low=interval[0] if interval else None,
         high=interval[1] if interval else None,
         averaged=len(kept),
@@ -377,5 +352,18 @@ def _aggregate(
         capped=capped,
         unpaired=unpaired,
         missing=max(0, scored - len(scores.keys)),
+        windows=windows.size,
+        undefined_windows=int(np.isnan(windows).sum()),
         noise_floor=limit,
     )
+
+
+def _item_values(scores: Scores, rule: Aggregation, limit: float | None) -> Floats:
+    """A number an item: the metric's own, or its windows averaged as the protocol says."""
+    values = scores.values.copy()
+    if rule.frames is not None:
+        over = np.nanmean if rule.frames == "mean" else np.nanmedian
+        for index, frames in enumerate(scores.frames):
+            if frames:  # an item with a value has at least one defined window
+                values[index] = over(np.minimum(frames, np.inf if limit is None else limit))
+    return values

@@ -17,6 +17,7 @@ from sepbench.harness.api import (
     QueryKind,
     SceneRow,
     ScoringProtocol,
+    TargetRow,
 )
 from sepbench.harness.errors import (
     STRANGER_ERRORS,
@@ -122,9 +123,15 @@ class Task:
                         query=asked.record(),
                         cluster=target.cluster or row.scene_id,
                         absent=target.absent,
-                        attributes={**row.attributes, **target.attributes},
+                        attributes=_attributes(row, target),
                         row_digest=row_digest,
                     )
+
+
+def _attributes(row: SceneRow, target: TargetRow) -> dict[str, Any]:
+    """What tables can be broken down by; the label too, unless the dataset says otherwise."""
+    label = {} if target.label is None else {"label": target.label}
+    return {**label, **row.attributes, **target.attributes}
 
 
 @dataclass(kw_only=True, slots=True)

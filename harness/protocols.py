@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from sepbench.harness.api import QueryRule, ScoringProtocol
+from sepbench.harness.api import AVERAGES, Aggregation, QueryRule, ScoringProtocol
 from sepbench.harness.errors import SettingError, UnknownNameError, near_matches
 
 _FIELDS = {
@@ -18,7 +18,7 @@ _FIELDS = {
     "model_channels": str,
     "query": Mapping,
     "metrics": list,
-    "aggregate": str,
+    "aggregate": (str, Mapping),
     "expected_items": int,
     "summary": str,
     "published": list,
@@ -28,11 +28,17 @@ _QUERY_FIELDS = {"kinds": list, "shots": int, "pool": str, "template": str}
 _CHOICES = {
     "channels": ("mono", "native"),
     "model_channels": ("per-channel", "downmix"),
-    "aggregate": ("mean", "median"),
 }
+_AGGREGATE_FIELDS = {"frames": str, "items": str, "within": str, "groups": str}
 KINDS = ("text", "label", "audio")
 _OPTIONAL = ("expected_items", "query")
-_WORDS = {str: "text", int: "a whole number", list: "a list", Mapping: "a mapping"}
+_WORDS = {
+    str: "text",
+    int: "a whole number",
+    list: "a list",
+    Mapping: "a mapping",
+    (str, Mapping): "mean, median or a mapping",
+}
 
 
 def protocol_names() -> tuple[str, ...]:
@@ -98,12 +104,33 @@ def parse_protocol(fields: Mapping[str, Any], where: str) -> ScoringProtocol:
     if query.get("template") and "{label}" not in query["template"]:
         raise SettingError(f"{where}: the query template has no {{label}} in it.")
     rest = {k: v for k, v in fields.items() if k not in ("list", "query")}
+    if "aggregate" in rest:
+        rest["aggregate"] = parse_aggregation(rest["aggregate"], where)
     for key in ("metrics", "published", "choices"):
         if key in rest:
             rest[key] = tuple(rest[key])
     return ScoringProtocol(
         list_name=fields["list"], query=QueryRule(**{**query, "kinds": kinds}), **rest
     )
+
+
+def parse_aggregation(given: str | Mapping[str, Any], where: str) -> Aggregation:
+    """From `mean`, `median`, or the steps by name.
+
+    Raises:
+        SettingError: an unknown step or average.
+    """
+    steps = {"items": given} if isinstance(given, str) else dict(given)
+    named = "aggregate" if isinstance(given, str) else "aggregate, {key}"
+    if not isinstance(given, str):
+        steps = {key: value for key, value in steps.items() if value is not None}
+        _check_fields(steps, _AGGREGATE_FIELDS, f"{where}, aggregate")
+    for key, value in steps.items():
+        if key != "within" and value not in AVERAGES:
+            raise SettingError(
+                f"{where}: '{named.format(key=key)}' is {value!r}; one of {', '.join(AVERAGES)}."
+            )
+    return Aggregation(**steps)
 
 
 def _check_fields(fields: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:

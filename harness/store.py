@@ -213,7 +213,7 @@ class Workspace:
                     canonical(identity),
                     canonical(plain(cell.model.card)),
                     canonical(list(metrics)),
-                    cell.protocol.aggregate,
+                    canonical(plain(cell.protocol.aggregate)),
                     cell.model.card.role,
                     run_id,
                 ),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from sepbench.harness.api import Undefined
+from sepbench.harness.api import Framewise, Undefined
 from sepbench.harness.identity import canonical
 from sepbench.harness.records import FINAL, Failure, ItemOutcome
 
@@ -68,17 +69,30 @@ def record_outcome(
         ),
     ).fetchone()
     for metric, value in outcome.scores.items():
-        undefined = value if isinstance(value, Undefined) else None
+        number, cause, reason = (
+            (None, value.cause, value.reason)
+            if isinstance(value, Undefined)
+            else (float(value), None, None)
+        )
         connection.execute(
             "INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?, ?)",
-            (
-                row[0],
-                metric_ids[metric],
-                None if undefined else value,
-                undefined.cause if undefined else None,
-                undefined.reason if undefined else None,
-            ),
+            (row[0], metric_ids[metric], number, cause, reason),
         )
+        if isinstance(value, Framewise):
+            connection.execute(
+                "INSERT OR REPLACE INTO frames VALUES (?, ?, ?)",
+                (row[0], metric_ids[metric], pack_frames(value.frames)),
+            )
+
+
+def pack_frames(frames: Sequence[float]) -> bytes:
+    """Windows as the table keeps them."""
+    return struct.pack(f"<{len(frames)}d", *frames)
+
+
+def unpack_frames(packed: bytes) -> tuple[float, ...]:
+    """The windows of a score; the way back of `pack_frames`."""
+    return struct.unpack(f"<{len(packed) // 8}d", packed)
 
 
 def note_failure(

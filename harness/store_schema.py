@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x53455042  # "SEPB": tells our files from other people's databases
 
 _VERSION_1 = """
@@ -120,14 +120,29 @@ CREATE TABLE files (
 ) WITHOUT ROWID;
 """
 
+# Windows of a score, where its metric works in windows: float64, little-endian, NaN = undefined.
+_FRAMES = """
+CREATE TABLE frames (
+    result_id INTEGER NOT NULL REFERENCES results(id),
+    metric_id INTEGER NOT NULL REFERENCES metrics(id),
+    windows BLOB NOT NULL,
+    PRIMARY KEY (result_id, metric_id)
+) WITHOUT ROWID;
+"""
+
+
+def _add_frames(connection: sqlite3.Connection) -> None:
+    connection.execute(_FRAMES)
+
+
 # From version n to n + 1, in order. Old workspaces keep opening.
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {}
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_frames}
 
 
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables of the newest version in an empty database."""
     connection.executescript(
-        f"BEGIN;{_VERSION_1}PRAGMA application_id={APPLICATION_ID};"
+        f"BEGIN;{_VERSION_1}{_FRAMES}PRAGMA application_id={APPLICATION_ID};"
         f"PRAGMA user_version={SCHEMA_VERSION};COMMIT;"
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 from sepbench.harness.identity import digest
 from sepbench.harness.records import FINAL
 from sepbench.harness.store import Workspace
+from sepbench.harness.store_results import unpack_frames
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -54,6 +55,8 @@ class Scores:
     clusters: list[str]
     values: Floats  # NaN where there is none
     causes: list[str | None]
+    groups: list[str]
+    frames: list[tuple[float, ...]]  # windows of the score; () for a metric without
 
 
 def results_frame(workspace: Workspace) -> pd.DataFrame:
@@ -126,11 +129,19 @@ def metric_card(workspace: Workspace, name: str) -> dict[str, Any]:
     return {"number": row["id"], **json.loads(row["card"])}
 
 
-def read_scores(workspace: Workspace, cell_id: int, metric: int) -> Scores:
-    """The scores of a cell under one metric number, in list order."""
+def read_scores(workspace: Workspace, cell_id: int, metric: int, within: str = "") -> Scores:
+    """The scores of a cell under one metric number, in list order.
+
+    Args:
+        workspace: where they are.
+        cell_id: the cell.
+        metric: number of the metric's identity in the workspace.
+        within: what makes the groups, as in `Aggregation`.
+    """
     rows = workspace.query(
-        "SELECT i.scene, i.target, i.cluster, s.value, s.cause FROM results r"
-        " JOIN items i ON i.id = r.item_id JOIN scores s ON s.result_id = r.id"
+        "SELECT i.scene, i.target, i.cluster, i.attributes, s.value, s.cause, f.windows"
+        " FROM results r JOIN items i ON i.id = r.item_id JOIN scores s ON s.result_id = r.id"
+        " LEFT JOIN frames f ON f.result_id = r.id AND f.metric_id = s.metric_id"
         f" WHERE r.cell_id = ? AND s.metric_id = ? AND r.status IN {FINAL}"
         " ORDER BY i.scene_position, i.id",
         (cell_id, metric),
@@ -140,7 +151,15 @@ def read_scores(workspace: Workspace, cell_id: int, metric: int) -> Scores:
         clusters=[row["cluster"] for row in rows],
         values=np.array([np.nan if r["value"] is None else r["value"] for r in rows], dtype=float),
         causes=[row["cause"] for row in rows],
+        groups=[_group(row, within) for row in rows],
+        frames=[unpack_frames(row["windows"]) if row["windows"] else () for row in rows],
     )
+
+
+def _group(row: Any, within: str) -> str:
+    if within in ("", "target"):
+        return row["target"] if within else ""
+    return str(json.loads(row["attributes"]).get(within, ""))
 
 
 def count_statuses(workspace: Workspace, cell_id: int) -> dict[str, int]:

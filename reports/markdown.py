@@ -97,6 +97,11 @@ def _value_notes(table: Table, row: Row) -> list[str]:
             )
         if cell.infinite:
             notes.append(f"{column.title}: {_items(cell.infinite)} at ±inf, not averaged")
+        if cell.undefined_windows:
+            notes.append(
+                f"{column.title}: {cell.undefined_windows} of {cell.windows} windows left out, in "
+                "which a source or an estimate is silent"
+            )
         if cell.undefined_reference:
             notes.append(
                 f"{column.title}: {_items(cell.undefined_reference)} undefined because of the "
@@ -119,14 +124,14 @@ def _counts(row: Row) -> str:
 def _caption(table: Table) -> str:
     columns = [column for column in table.columns if not column.improvement]
     identities = "; ".join(f"{escape(c.title)} = {_code(c.identity)}" for c in columns)
-    how = {"mean": "Mean", "median": "Median"}[table.aggregate]
+    how = table.aggregate[:1].upper() + table.aggregate[1:]
     improved = (
         " A trailing i is the improvement over the mixture, pair by (scene, target)."
         if any(column.improvement for column in table.columns)
         else ""
     )
     return (
-        f"{how} over items ± half the 95 % bootstrap interval, clustered by target recording. "
+        f"{how} ± half the 95 % bootstrap interval, clustered by target recording. "
         f"{identities}.{improved} RTF: seconds of separation per second of audio. Memory: peak of "
         "the model's process. ✓: every expected item is there and scored."
     )

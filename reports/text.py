@@ -19,7 +19,7 @@ def _table(table: Table) -> str:
     lines = [["Model", "Query", *(_short(c) for c in columns), "Scored", "RTF"]]
     lines += [_line(row, columns) for row in table.rows]
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    text = [f"{table.dataset} · {table.protocol} ({table.aggregate} over items, dB)"]
+    text = [f"{table.dataset} · {table.protocol} ({table.aggregate}, dB)"]
     for number, line in enumerate(lines):
         left = [line[k].ljust(widths[k]) for k in (0, 1)]
         right = [line[k].rjust(widths[k]) for k in range(2, len(line))]

@@ -32,7 +32,7 @@ STORE = (
     "harness.database",
     "harness.workspace_lock",
 )
-TABLES = ("harness.aggregate",)
+TABLES = ("harness.aggregate", "harness.averages")
 RUN = ("harness.run", "harness.run.*")
 # Who may import whom: the first pattern that fits a module decides.
 ARROWS: dict[str, tuple[str, ...]] = {
@@ -55,9 +55,16 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "harness.engines*": (*API, *RECORDS, *SIGNALS, "harness.settings", *STAGES, *ENGINES),
     "harness.database": (*API, "harness.store_schema"),
     "harness.workspace_lock": API,
-    "harness.stored_scores": (*API, *RECORDS, "harness.store"),
+    "harness.stored_scores": (*API, *RECORDS, "harness.store", "harness.store_results"),
     "harness.store*": (*API, *RECORDS, "harness.plan", *STORE),
-    "harness.aggregate": (*API, *RECORDS, "harness.store", "harness.stored_scores"),
+    "harness.averages": API,
+    "harness.aggregate": (
+        *API,
+        *RECORDS,
+        "harness.averages",
+        "harness.store",
+        "harness.stored_scores",
+    ),
     "harness.configs*": (),
     "harness.run*": (
         *(*API, *RECORDS, *SIGNALS, *METRICS, *STAGES, *PLAN, *ENGINES, *STORE, *TABLES, *RUN),

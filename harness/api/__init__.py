@@ -16,10 +16,13 @@ from sepbench.harness.api.encoders import (
     TextEncoder,
 )
 from sepbench.harness.api.rules import (
+    AVERAGES,
+    Aggregation,
     QueryRule,
     ScoringProtocol,
 )
 from sepbench.harness.api.scores import (
+    Framewise,
     MetricCard,
     Undefined,
     Value,
@@ -42,6 +45,8 @@ from sepbench.harness.api.words import (
 )
 
 __all__ = [
+    "AVERAGES",
+    "Aggregation",
     "Attribute",
     "AudioEncoder",
     "BaselineCard",
@@ -51,6 +56,7 @@ __all__ = [
     "EncoderCard",
     "EncoderKind",
     "Example",
+    "Framewise",
     "ListCard",
     "MetricCard",
     "Query",

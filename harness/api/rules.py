@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from sepbench.harness.api.words import QueryKind
+
+Average: TypeAlias = Literal["mean", "median"]
+AVERAGES: tuple[Average, ...] = ("mean", "median")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +29,38 @@ class QueryRule:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Aggregation:
+    """How the items of a cell become one number of a table, inner step first.
+
+    Attributes:
+        frames: how an item's windows become its number, NaN windows left out and counted; None =
+            as the metric itself does it. Metrics without windows are not concerned.
+        items: over the items of a group.
+        within: what makes a group: "target", or an attribute of the items ("label" is one where
+            the dataset knows it); "" = all items are one group.
+        groups: over the groups' numbers.
+    """
+
+    frames: Average | None = None
+    items: Average = "mean"
+    within: str = ""
+    groups: Average = "mean"
+
+    @property
+    def words(self) -> str:
+        """As captions say it."""
+        steps = [f"{self.frames} over windows"] if self.frames else []
+        if self.within:
+            steps += [
+                f"{self.items} over the items of each {self.within}",
+                f"{self.groups} of those",
+            ]
+        else:
+            steps.append(f"{self.items} over items")
+        return ", then ".join(steps)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ScoringProtocol:
     """Rules under which a list is scored. Data, not code: `configs/protocol/*.yaml`.
 
@@ -33,7 +68,7 @@ class ScoringProtocol:
         channels: "mono" downmixes by the mean over channels on reading; "native" keeps them.
         model_channels: what a mono model gets of a multichannel scene.
         metrics: ids; their versions are recorded with every score.
-        aggregate: "mean" or "median" over items.
+        aggregate: from items to one number.
     """
 
     name: str
@@ -44,7 +79,7 @@ class ScoringProtocol:
     channels: Literal["mono", "native"] = "mono"
     model_channels: Literal["per-channel", "downmix"] = "per-channel"
     query: QueryRule = field(default_factory=QueryRule)
-    aggregate: Literal["mean", "median"] = "mean"
+    aggregate: Aggregation = Aggregation()
     expected_items: int | None = None
     summary: str = ""
     published: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -51,6 +51,26 @@ class Undefined:
 
     cause: Literal["reference", "estimate"]
     reason: str
+
+
+class Framewise(float):
+    """A score made of windows, with the windows' own values.
+
+    Attributes:
+        frames: one dB value a window in the order of time; NaN = undefined in that window.
+    """
+
+    frames: tuple[float, ...]
+
+    def __new__(cls, value: float, frames: Sequence[float]) -> Framewise:
+        """A finite or infinite value and its windows."""
+        made = super().__new__(cls, value)
+        made.frames = tuple(float(frame) for frame in frames)
+        return made
+
+    def __reduce__(self) -> tuple[type[Framewise], tuple[float, tuple[float, ...]]]:
+        """Scores cross process borders."""
+        return Framewise, (float(self), self.frames)
 
 
 Value: TypeAlias = float | Undefined

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sepbench.harness.api import MetricCard, Undefined, Value
+from sepbench.harness.api import Framewise, MetricCard, Undefined, Value
 from sepbench.harness.errors import PluginError
 from sepbench.harness.metrics.contract import ItemMetric, MetricFamily, ScoredScene, as_value
 from sepbench.harness.registry import Registry
@@ -28,6 +28,10 @@ CATALOG = {
     "bss_v4_isr": "sepbench.harness.metrics.bss_images:BSS_IMAGES",
     "bss_v4_sir": "sepbench.harness.metrics.bss_images:BSS_IMAGES",
     "bss_v4_sar": "sepbench.harness.metrics.bss_images:BSS_IMAGES",
+    "bss_v4_pair_sdr": "sepbench.harness.metrics.bss_images:BSS_IMAGE_PAIRS",
+    "bss_v4_pair_isr": "sepbench.harness.metrics.bss_images:BSS_IMAGE_PAIRS",
+    "bss_v4_pair_sir": "sepbench.harness.metrics.bss_images:BSS_IMAGE_PAIRS",
+    "bss_v4_pair_sar": "sepbench.harness.metrics.bss_images:BSS_IMAGE_PAIRS",
     "bss_image_sdr": "sepbench.harness.metrics.bss_images:BSS_IMAGES",
     "bss_image_isr": "sepbench.harness.metrics.bss_images:BSS_IMAGES",
     "bss_image_sir": "sepbench.harness.metrics.bss_images:BSS_IMAGES",
@@ -99,7 +103,8 @@ def score_scene(scene: ScoredScene, metric_ids: Iterable[str]) -> list[dict[str,
 
     Returns:
         One mapping per item, in the order of `scene.items`, with all ids in the order asked for.
-        A value is a float that is not NaN, or Undefined with its cause and reason.
+        A value is a float that is not NaN (Framewise where the metric works in windows), or
+        Undefined with its cause and reason.
 
     Raises:
         PluginError: a family left out an item or an id.
@@ -122,7 +127,9 @@ def score_scene(scene: ScoredScene, metric_ids: Iterable[str]) -> list[dict[str,
         for values, row in zip(found, rows, strict=True):
             for metric_id in ids:
                 value = row[metric_id]
-                values[metric_id] = value if isinstance(value, Undefined) else as_value(value)
+                if not isinstance(value, Undefined | Framewise):
+                    value = as_value(value)
+                values[metric_id] = value
     return [{metric_id: values[metric_id] for metric_id in wanted} for values in found]
 
 

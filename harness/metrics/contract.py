@@ -70,7 +70,8 @@ class MetricFamily(Protocol):
 
         Returns:
             One mapping id -> value per item, in the order of `scene.items`: every wanted id and
-            no other. ±inf is a value; NaN is not: say `Undefined` with cause and reason.
+            no other. ±inf is a value; NaN is not: say `Undefined` with cause and reason. A
+            metric that works in windows gives `Framewise`, so that protocols can average them.
         """
         ...
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from sepbench_testkit.data import Kit
 
-from sepbench.harness.aggregate import Row, Table, bootstrap_interval, protocol_table, tables
-from sepbench.harness.api import BaselineCard, MetricCard, Undefined, Value
+from sepbench.harness.aggregate import Row, Table, protocol_table, tables
+from sepbench.harness.api import Aggregation, BaselineCard, Framewise, MetricCard, Undefined, Value
+from sepbench.harness.averages import average, bootstrap_interval
 from sepbench.harness.plan import PlannedModel, plan_cells
 from sepbench.harness.protocols import parse_own
 from sepbench.harness.records import CellFacts, Failure, ItemOutcome, Status
@@ -29,6 +30,7 @@ RATIO = MetricCard(
     defined_for_mixture=False,
     parameters={"taps": 512},
 )
+MEDIAN = Aggregation(items="median")
 SILENT = Undefined(cause="reference", reason="the reference is silent")
 MUTE = Undefined(cause="estimate", reason="the estimate is silent")
 
@@ -135,7 +137,7 @@ def test_a_protocol_may_ask_for_the_median(book: Book) -> None:
     book.cell("a", [1.0, 2.0, 3.0, 60.0], aggregate="median")
 
     assert book.row("a").cells["sdr"].value == 2.5
-    assert book.table().aggregate == "median"
+    assert book.table().aggregate == "median over items"
 
 
 def test_improvements_pair_by_scene_and_target(book: Book) -> None:
@@ -452,7 +454,7 @@ def covered(size: int, *, per_cluster: int, median: bool = False) -> float:
     for _ in range(300):
         shared = np.repeat(rng.standard_normal(size), per_cluster)
         values = shared + 0.5 * rng.standard_normal(size * per_cluster)
-        interval = bootstrap_interval(values, clusters, median=median)
+        interval = bootstrap_interval(values, clusters, rule=MEDIAN if median else None)
         assert interval is not None
         hits += interval[0] <= 0 <= interval[1]
     return hits / 300
@@ -490,9 +492,9 @@ def test_there_is_no_interval_below_two_clusters(clusters: list[str]) -> None:
 def test_the_same_data_give_the_same_interval_in_any_order(median: bool) -> None:
     values = np.random.default_rng(5).standard_normal(20)
 
-    first = bootstrap_interval(values, names(20), median=median)
-    again = bootstrap_interval(values, names(20), median=median)
-    turned = bootstrap_interval(values[::-1], names(20)[::-1], median=median)
+    first = bootstrap_interval(values, names(20), rule=MEDIAN if median else None)
+    again = bootstrap_interval(values, names(20), rule=MEDIAN if median else None)
+    turned = bootstrap_interval(values[::-1], names(20)[::-1], rule=MEDIAN if median else None)
 
     assert first == again
     assert first == pytest.approx(turned)
@@ -500,16 +502,16 @@ def test_the_same_data_give_the_same_interval_in_any_order(median: bool) -> None
 
 def test_the_median_of_a_draw_counts_an_item_as_often_as_it_was_drawn() -> None:
     # Two clusters: both draws alike, or one of each. {0, 10}: medians 0, 5, 10 with 1/4, 1/2, 1/4.
-    assert bootstrap_interval(np.array([0.0, 10.0]), ["a", "b"], median=True) == (0.0, 10.0)
+    assert bootstrap_interval(np.array([0.0, 10.0]), ["a", "b"], rule=MEDIAN) == (0.0, 10.0)
     # {0, 0, 9} and {9}: medians 0, 4.5 (of 0, 0, 9, 9), 9.
     values = np.array([0.0, 0.0, 9.0, 9.0])
-    assert bootstrap_interval(values, ["a", "a", "a", "b"], median=True) == (0.0, 9.0)
+    assert bootstrap_interval(values, ["a", "a", "a", "b"], rule=MEDIAN) == (0.0, 9.0)
 
 
 def test_many_items_are_drawn_in_parts() -> None:
     values = np.random.default_rng(4).standard_normal(5000)
 
-    low, high = bootstrap_interval(values, names(5000), median=True) or (0.0, 0.0)
+    low, high = bootstrap_interval(values, names(5000), rule=MEDIAN) or (0.0, 0.0)
 
     half = 1.96 * math.sqrt(math.pi / 2 / 5000)  # of the median of a normal
     assert high - low == pytest.approx(2 * half, rel=0.15)
@@ -520,7 +522,7 @@ def test_the_median_ignores_an_outlier_that_moves_the_mean() -> None:
     values = np.r_[np.random.default_rng(2).standard_normal(40), 1000.0]
 
     mean = bootstrap_interval(values, names(41)) or (0.0, 0.0)
-    median = bootstrap_interval(values, names(41), median=True) or (0.0, 0.0)
+    median = bootstrap_interval(values, names(41), rule=MEDIAN) or (0.0, 0.0)
 
     assert mean[1] > 20
     assert median[1] < 2
@@ -573,3 +575,105 @@ def test_the_frame_of_an_empty_workspace_has_its_columns(book: Book) -> None:
         *("audio_seconds", "separate_seconds", "metric", "metric_version"),
         *("value", "cause", "reason"),
     ]
+
+
+# --- groups and windows ---------------------------------------------------------------------
+
+
+def test_a_protocol_may_average_within_groups_first(book: Book) -> None:
+    rule = {"items": "median", "within": "label"}
+    book.cell("a", [1.0, 10.0, 3.0, 20.0], aggregate=rule)  # dog, rain, dog, rain
+
+    row, table = book.row("a"), book.table()
+
+    assert row.cells["sdr"].value == pytest.approx((2.0 + 15.0) / 2)
+    assert table.aggregate == "median over the items of each label, then mean of those"
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (Aggregation(within="g"), (2.0 + 10.0 + 100.0) / 3),
+        (Aggregation(within="g", groups="median"), 10.0),
+        (Aggregation(within="g", items="median"), (1.0 + 10.0 + 100.0) / 3),
+        (Aggregation(), (1 + 1 + 4 + 10 + 100) / 5),
+    ],
+)
+def test_the_average_over_groups(rule: Aggregation, expected: float) -> None:
+    values = np.array([1.0, 1.0, 4.0, 10.0, 100.0])
+
+    assert average(values, ["a", "a", "a", "b", "c"], rule) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("items", ["mean", "median"])
+def test_the_interval_over_groups_covers_the_truth_as_often_as_it_says(items: Any) -> None:
+    rule = Aggregation(items=items, within="label")
+    rng = np.random.default_rng(5)
+    groups = [f"class-{k % 4}" for k in range(80)]
+    hits = 0
+    for _ in range(100):
+        values = rng.normal(size=80) + np.array([k % 4 for k in range(80)])
+        low, high = bootstrap_interval(values, names(80), groups, rule) or (0.0, 0.0)
+        hits += low <= 1.5 <= high
+
+    assert 88 <= hits <= 99
+
+
+def test_a_group_that_a_draw_leaves_out_does_not_spoil_the_interval() -> None:
+    rule = Aggregation(items="median", within="label")
+    values = np.array([1.0, 2.0, 3.0])
+
+    low, high = bootstrap_interval(values, names(3), ["a", "a", "b"], rule) or (0.0, 0.0)
+
+    assert 1.0 <= low < high <= 3.0
+
+
+def framed(value: float, *frames: float) -> Framewise:
+    return Framewise(value, frames)
+
+
+def test_windows_are_kept_and_their_gaps_counted(book: Book) -> None:
+    book.cell("a", [framed(2.0, 1.0, math.nan, 3.0), framed(5.0, 5.0, 5.0, 5.0), 7.0])
+
+    cell = book.row("a").cells["sdr"]
+
+    assert cell.value == pytest.approx((2 + 5 + 7) / 3)
+    assert (cell.windows, cell.undefined_windows) == (6, 1)
+
+
+def test_a_protocol_may_average_the_windows_otherwise(book: Book) -> None:
+    book.cell(
+        "a", [framed(1.0, 0.0, 1.0, 8.0), framed(5.0, math.nan, 5.0)], aggregate={"frames": "mean"}
+    )
+
+    table = book.table()
+
+    assert book.row("a").cells["sdr"].value == pytest.approx((3.0 + 5.0) / 2)
+    assert table.aggregate == "mean over windows, then mean over items"
+
+
+def test_an_improvement_subtracts_the_mixture_averaged_the_same_way(book: Book) -> None:
+    rule = {"frames": "mean", "items": "median"}
+    mixture(book, framed(0.0, 0.0, 0.0, 3.0), aggregate=rule)
+    book.cell("a", [framed(2.0, 1.0, 2.0, 6.0)], aggregate=rule)
+
+    assert book.row("a").cells["sdri"].value == pytest.approx(3.0 - 1.0)
+
+
+def test_windows_beyond_the_noise_floor_count_as_the_floor(book: Book) -> None:
+    book.cell(
+        "a",
+        [{"sar": framed(70.0, 20.0, 70.0, math.inf)}],
+        cards=(RATIO,),
+        aggregate={"frames": "mean"},
+    )
+
+    assert book.row("a").cells["sar"].value == pytest.approx((20 + 60 + 60) / 3)
+
+
+def test_a_workspace_of_the_first_words_is_read_as_before(book: Book) -> None:
+    book.cell("a", [1.0, 2.0, 9.0])
+    with book.workspace._database.transaction() as connection:
+        connection.execute("UPDATE cells SET aggregate = 'median'")
+
+    assert book.row("a").cells["sdr"].value == 2.0

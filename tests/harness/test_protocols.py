@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from sepbench.harness.api import Aggregation
 from sepbench.harness.errors import SettingError, UnknownNameError
 from sepbench.harness.protocols import KINDS, load_protocol, parse_own, protocol_names
 from sepbench.harness.run.catalogs import DATASETS, METRICS
@@ -59,7 +60,7 @@ def test_the_least_that_a_protocol_needs() -> None:
     assert protocol.metrics == ("sdr",)
     assert protocol.query.kinds == KINDS
     assert (protocol.channels, protocol.model_channels) == ("mono", "per-channel")
-    assert protocol.aggregate == "mean"
+    assert protocol.aggregate == Aggregation(items="mean")
     assert protocol.expected_items is None
 
 
@@ -79,7 +80,7 @@ def test_every_field_is_carried_over() -> None:
     assert protocol.query.kinds == ("audio",)
     assert (protocol.query.shots, protocol.query.pool) == (3, "p")
     assert protocol.query.template == "sound of {label}"
-    assert (protocol.aggregate, protocol.expected_items) == ("median", 5)
+    assert (protocol.aggregate.items, protocol.expected_items) == ("median", 5)
     assert (protocol.summary, protocol.published, protocol.choices) == ("words", ("a",), ("b",))
 
 
@@ -103,6 +104,9 @@ def test_every_field_is_carried_over() -> None:
         ({"channels": "stereo"}, "'channels' is 'stereo'; one of mono, native"),
         ({"model_channels": "left"}, "one of per-channel, downmix"),
         ({"aggregate": "max"}, "'aggregate' is 'max'; one of mean, median"),
+        ({"aggregate": {"items": "max"}}, "'aggregate, items' is 'max'; one of mean, median"),
+        ({"aggregate": {"over": "label"}}, "aggregate: unknown field 'over'"),
+        ({"aggregate": ["mean"]}, "expected mean, median or a mapping"),
         ({"expected_items": -1}, "'expected_items' is -1; expected at least 1"),
         ({"query": ["text"]}, "'query' is .'text'.; expected a mapping"),
         ({"query": {"kinds": ["smell"]}}, "query kind 'smell'; one of text, label, audio"),
@@ -141,3 +145,13 @@ def test_a_plugin_brings_its_own_protocols_beside_the_packaged_ones() -> None:
 def test_an_unknown_protocol_gets_near_matches_from_both() -> None:
     with pytest.raises(UnknownNameError, match=r"Unknown protocol 'mnie'. Did you mean 'mine'"):
         load_protocol("mnie", {"mine": FIELDS})
+
+
+def test_the_steps_of_an_aggregation_are_data() -> None:
+    steps = {"frames": "median", "items": "median", "within": "label", "groups": "mean"}
+
+    protocol = parse(aggregate=steps)
+
+    assert protocol.aggregate == Aggregation(
+        frames="median", items="median", within="label", groups="mean"
+    )

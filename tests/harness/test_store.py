@@ -336,6 +336,18 @@ def test_an_older_workspace_is_brought_up_to_date_by_a_writer(old: Path, next_ve
     assert rows(old, "PRAGMA user_version") == [{"user_version": next_version}]
 
 
+def test_a_workspace_of_the_first_schema_learns_to_keep_windows(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / DATABASE) as connection:
+        connection.executescript(store_schema._VERSION_1)
+        connection.execute(f"PRAGMA application_id={store_schema.APPLICATION_ID}")
+        connection.execute("PRAGMA user_version=1")
+
+    Workspace(tmp_path, writable=True).close()
+
+    assert rows(tmp_path, "SELECT count(*) n FROM frames") == [{"n": 0}]
+    assert rows(tmp_path, "PRAGMA user_version") == [{"user_version": store_schema.SCHEMA_VERSION}]
+
+
 def test_an_older_workspace_is_not_changed_by_a_reader(old: Path, next_version: int) -> None:
     with pytest.raises(WorkspaceError, match="has an older schema; `bench run` upgrades it"):
         Workspace(old)

@@ -102,7 +102,7 @@ BOARD = Leaderboard(
         Table(
             protocol="kit",
             dataset="data",
-            aggregate="mean",
+            aggregate="mean over items",
             columns=COLUMNS,
             rows=(MIXTURE, NET, TWIN, REFUSED),
             notes=("1 rows of an earlier list revision or rate are not shown",),
@@ -278,7 +278,7 @@ def test_an_empty_board_is_an_empty_page() -> None:
 
 
 def test_a_median_is_called_so() -> None:
-    table = dataclasses.replace(BOARD.tables[0], aggregate="median")
+    table = dataclasses.replace(BOARD.tables[0], aggregate="median over items")
 
     assert "\nMedian over items ±" in markdown.render(Leaderboard(tables=(table,)))
     assert "(median over items, dB)" in text.render(Leaderboard(tables=(table,)))
