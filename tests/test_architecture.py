@@ -48,7 +48,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "harness.identity": (*API, "harness.modules"),
     "harness.metrics*": (*API, "harness.registry", *METRICS),
     "harness.stages*": (*API, *RECORDS, "harness.audio", *METRICS, *STAGES),
-    "harness.settings": API,
+    "harness.composition": ("harness.errors",),
+    "harness.settings": (*API, "harness.composition"),
     "harness.protocols": API,
     "harness.queries": (*API, "harness.identity"),
     "harness.plan": (*API, "harness.identity", "harness.queries"),
@@ -72,6 +73,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     ),
     "harness.cli*": (
         *("harness.cli", "harness.cli.*", "harness.errors", "harness.settings", "harness.store"),
+        "harness.composition",
         *(*RUN, "reports.text"),
     ),
     "baselines*": ("baselines", "baselines.*", *API, "harness.audio"),

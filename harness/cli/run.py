@@ -75,7 +75,7 @@ def command(
 
 def root_setting(text: str) -> str:
     """`NAME=FOLDER` as a setting."""
-    from sepbench.harness.settings import literal
+    from sepbench.harness.composition import literal
 
     name, separator, folder = text.partition("=")
     if not (name and separator and folder):
