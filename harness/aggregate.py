@@ -93,6 +93,7 @@ class Row:
     Attributes:
         scored: items with at least one value; expected: items the protocol has.
         real_time_factor: seconds of separation per second of audio; None = not measured.
+        flops_per_second: floating-point operations per second of audio; None = not counted.
         complete: every expected item is there, none failed, no estimate undefined.
         notes: footnotes.
     """
@@ -111,6 +112,7 @@ class Row:
     missing: int = 0
     complete: bool = False
     real_time_factor: float | None = None
+    flops_per_second: float | None = None
     peak_memory: int | None = None
     parameters: int | None = None
     device: str = ""
@@ -277,6 +279,7 @@ def _row(
         failed=failed,
         missing=max(0, expected - scored - failed),
         complete=cell["status"] == "active" and scored == expected > 0 and not (faults or unscored),
+        flops_per_second=facts.get("flops_per_second"),
         parameters=facts.get("parameters"),
         device=facts.get("device", ""),
         precision=facts.get("precision", ""),

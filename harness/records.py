@@ -86,10 +86,15 @@ class CellFacts:
 
     Attributes:
         parameters: number of trainable and fixed numbers in the networks; None = not a network.
+        flops_per_second: of separation, for each second of audio and each query, without the
+            queries' encoders; None = not counted.
+        compiled: torch compiled the networks.
     """
 
     device: str
     precision: str
     parameters: int | None = None
+    flops_per_second: float | None = None
+    compiled: bool = False
     load_seconds: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)

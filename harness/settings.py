@@ -63,6 +63,7 @@ class RunSettings:
     overlap_seconds: float = 2.0
     device: str = "auto"
     precision: str = "float32"
+    compile: Literal["auto", "on", "off"] = "auto"
     batch_size: int = 8
     limit: int | None = None
     keep_audio: bool = False
@@ -153,6 +154,7 @@ def _typed(config: dict[str, Any], workspace: Path) -> RunSettings:
         overlap_seconds=overlap,
         device=_word(config["device"], "device"),
         precision=precision,
+        compile=_switch(config["compile"], "compile"),
         batch_size=_whole(config["batch_size"], "batch_size"),
         limit=None if config["limit"] is None else _whole(config["limit"], "limit"),
         keep_audio=_flag(config["keep_audio"], "keep_audio"),
@@ -234,6 +236,14 @@ def _flag(value: object, key: str) -> bool:
     if not isinstance(value, bool):
         raise SettingError(f"{key}={value}: expected true or false.")
     return value
+
+
+def _switch(value: object, key: str) -> Literal["auto", "on", "off"]:
+    if value == "auto" or value == "on" or value == "off":
+        return value
+    if isinstance(value, bool):  # what YAML makes of on and off
+        return "on" if value else "off"
+    raise SettingError(f"{key}={value}; auto, on or off.")
 
 
 def _word(value: object, key: str) -> str:

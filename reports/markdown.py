@@ -38,7 +38,7 @@ def render(board: Leaderboard) -> str:
 def _table(table: Table) -> str:
     footnotes: list[str] = []
     header = ["Model", "Query", *(f"{escape(c.title)} [{escape(c.unit)}]" for c in table.columns)]
-    header += ["Scored", "RTF", "Memory", "Params", "Device"]
+    header += ["Scored", "RTF", "Memory", "Params", "FLOP/s", "Device"]
     lines = [f"### {escape(table.dataset)} · {escape(table.protocol)}", "", _line(header)]
     lines.append("|" + "|".join([" --- ", " --- ", *[" ---: "] * (len(header) - 2)]) + "|")
     for row in table.rows:
@@ -61,6 +61,7 @@ def _cells(table: Table, row: Row, footnotes: list[str]) -> list[str]:
         "–" if row.real_time_factor is None else f"{row.real_time_factor:.2g}",
         "–" if row.peak_memory is None else f"{row.peak_memory / 1e6:,.0f} MB",
         "–" if row.parameters is None else f"{row.parameters / 1e6:.1f} M",
+        "–" if row.flops_per_second is None else f"{row.flops_per_second / 1e9:.1f} G",
         f"{row.device} {row.precision}".strip() or "–",
     ]
     return [name, escape(row.query), *values, _counts(row), *cost]
@@ -133,7 +134,8 @@ def _caption(table: Table) -> str:
     return (
         f"{how} ± half the 95 % bootstrap interval, clustered by target recording. "
         f"{identities}.{improved} RTF: seconds of separation per second of audio. Memory: peak of "
-        "the model's process. ✓: every expected item is there and scored."
+        "the model's process. FLOP/s: operations per second of audio and query, products and "
+        "convolutions. ✓: every expected item is there and scored."
     )
 
 

@@ -23,7 +23,14 @@ _FIXED = (
     "missing",
     "complete",
 )
-_COST = ("real_time_factor", "peak_memory_bytes", "parameters", "device", "precision")
+_COST = (
+    "real_time_factor",
+    "peak_memory_bytes",
+    "parameters",
+    "flops_per_second",
+    "device",
+    "precision",
+)
 
 
 class CsvReport:
@@ -76,5 +83,5 @@ def _values(table: Table, row: Row, names: list[str]) -> list[object]:
         values += [cell.value, cell.low, cell.high, cell.averaged]
         values += [cell.undefined_reference, cell.undefined_estimate]
     identities = "; ".join(c.identity for c in table.columns if not c.improvement)
-    cost = [row.real_time_factor, row.peak_memory, row.parameters, row.device, row.precision]
-    return [*values, *cost, identities, "; ".join(row.notes)]
+    cost = [row.real_time_factor, row.peak_memory, row.parameters, row.flops_per_second]
+    return [*values, *cost, row.device, row.precision, identities, "; ".join(row.notes)]

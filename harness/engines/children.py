@@ -23,14 +23,9 @@ from sepbench.harness.api import Query
 from sepbench.harness.engines.arena import Block, BlockReader
 from sepbench.harness.errors import STRANGER_ERRORS
 from sepbench.harness.records import CellFacts, Failure
+from sepbench.harness.stages.requests import ModelSpec, PairInput, PairResult, SceneInput
 from sepbench.harness.stages.score import ItemInput, ItemScores, score_items
-from sepbench.harness.stages.separate import (
-    ModelSpec,
-    PairInput,
-    PairResult,
-    SceneInput,
-    SeparationStage,
-)
+from sepbench.harness.stages.separate import SeparationStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +76,7 @@ class Separated:
 
     results: list[list[PairResult]]
     peak_memory: int
+    facts: CellFacts | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +150,7 @@ def separation_main(connection: Connection, threads: int) -> None:
             scenes = [_scene_input(scene, reader) for scene in message.scenes]
             results = stage.separate(scenes)
             del scenes
-            connection.send(Separated(results, peak_memory(device)))
+            connection.send(Separated(results, peak_memory(device), stage.facts))
 
 
 def scoring_main(connection: Connection) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 from sepbench.harness.api import Dataset, Query, SceneRow, ScoringProtocol
 from sepbench.harness.records import CellFacts, Failure, ItemOutcome
 from sepbench.harness.settings import EngineSettings
-from sepbench.harness.stages.separate import ModelSpec
+from sepbench.harness.stages.requests import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

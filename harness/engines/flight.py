@@ -16,8 +16,8 @@ from sepbench.harness.engines.contract import CellJob, SceneWork
 from sepbench.harness.engines.outcomes import outcome_of
 from sepbench.harness.records import Failure, ItemOutcome
 from sepbench.harness.stages.load import LoadedScene
+from sepbench.harness.stages.requests import PairResult
 from sepbench.harness.stages.score import ItemScores
-from sepbench.harness.stages.separate import PairResult
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

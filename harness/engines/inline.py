@@ -19,8 +19,9 @@ from sepbench.harness.errors import STRANGER_ERRORS, BenchError, DatasetError
 from sepbench.harness.records import Failure, ItemOutcome
 from sepbench.harness.stages.device import peak_memory
 from sepbench.harness.stages.load import LoadedScene, load_scene
+from sepbench.harness.stages.requests import PairInput, PairResult, SceneInput
 from sepbench.harness.stages.score import ItemInput, score_items
-from sepbench.harness.stages.separate import PairInput, PairResult, SceneInput, SeparationStage
+from sepbench.harness.stages.separate import SeparationStage
 
 
 class InlineEngine:
@@ -44,8 +45,9 @@ class InlineEngine:
                         except BenchError as error:
                             sink.cell_failed(job.cell_id, Failure.of(error))
                             break
-                    sink.cell_loaded(job.cell_id, facts)
-                    sink.record(self._scene(job, work, stage, sink))
+                    outcomes = self._scene(job, work, stage, sink)
+                    sink.cell_loaded(job.cell_id, stage.facts or facts)
+                    sink.record(outcomes)
 
     def _scene(
         self, job: CellJob, work: SceneWork, stage: SeparationStage, sink: Sink

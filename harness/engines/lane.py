@@ -18,7 +18,7 @@ from sepbench.harness.engines.processes import Child
 from sepbench.harness.errors import ItemTimeoutError, ProcessDiedError
 from sepbench.harness.records import CellFacts, Failure
 from sepbench.harness.settings import EngineSettings
-from sepbench.harness.stages.separate import ModelSpec, PairResult
+from sepbench.harness.stages.requests import ModelSpec, PairResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,7 @@ class SeparationLane:
             return []
         assert isinstance(answer, Separated)
         self._crashes = 0
+        self.facts = answer.facts or self.facts
         done: list[Flight] = []
         for piece, results in zip(self._batch, answer.results, strict=True):
             piece.flight.peak_memory = max(piece.flight.peak_memory, answer.peak_memory)

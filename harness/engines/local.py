@@ -22,8 +22,8 @@ from sepbench.harness.engines.loading import Arrival, Loader
 from sepbench.harness.engines.outcomes import outcome_of, refuse_changed_examples
 from sepbench.harness.engines.scorer import Scorer
 from sepbench.harness.errors import DatasetError, ItemTimeoutError, ProcessDiedError
-from sepbench.harness.records import Failure, ItemOutcome
-from sepbench.harness.stages.separate import ModelSpec, PairResult
+from sepbench.harness.records import CellFacts, Failure, ItemOutcome
+from sepbench.harness.stages.requests import ModelSpec, PairResult
 
 # A scene that takes two scoring processes with it is at fault itself.
 SCORER_DEATHS = 2
@@ -67,7 +67,8 @@ class _Driver:
         self._exhausted = False
         self._newest: ModelSpec | None = None
         self._given_up: list[tuple[ModelSpec, Failure]] = []
-        self._told: set[int] = set()
+        self._told: dict[int, CellFacts] = {}
+        self._refused: set[int] = set()
         self._staged: deque[Arrival] = deque()
         self._ready: deque[Flight] = deque()
         self._to_score: deque[Flight] = deque()
@@ -277,8 +278,8 @@ class _Driver:
             cell = flight.job.cell_id
             if flight.abandoned:
                 self._tell_given_up(flight.job)
-            if facts is not None and cell not in self._told:
-                self._told.add(cell)
+            if facts is not None and self._told.get(cell) != facts:
+                self._told[cell] = facts
                 self._sink.cell_loaded(cell, facts)
             refuse_changed_examples(flight.job, flight.pairs, self._sink)
             self._to_score.append(flight)
@@ -304,8 +305,8 @@ class _Driver:
 
     def _tell_given_up(self, job: CellJob) -> None:
         failure = self._failure_of(job.model)
-        if failure is not None and -job.cell_id not in self._told:
-            self._told.add(-job.cell_id)
+        if failure is not None and job.cell_id not in self._refused:
+            self._refused.add(job.cell_id)
             self._sink.cell_failed(job.cell_id, failure)
 
     # --- scoring ------------------------------------------------------------------------

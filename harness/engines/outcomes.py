@@ -11,8 +11,8 @@ from sepbench.harness.engines.contract import CellJob, ItemWork, Sink
 from sepbench.harness.errors import AudioMismatchError, DatasetError, ItemTimeoutError
 from sepbench.harness.records import Failure, ItemOutcome, Status
 from sepbench.harness.stages.load import LoadedScene
+from sepbench.harness.stages.requests import PairResult
 from sepbench.harness.stages.score import ItemScores
-from sepbench.harness.stages.separate import PairResult
 
 
 def outcome_of(

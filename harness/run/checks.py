@@ -30,7 +30,8 @@ from sepbench.harness.run.corpora import open_dataset
 from sepbench.harness.run.models import ModelRequest, plan_model, spec_of
 from sepbench.harness.settings import RunSettings
 from sepbench.harness.stages.load import load_scene
-from sepbench.harness.stages.separate import PairInput, SceneInput, SeparationStage
+from sepbench.harness.stages.requests import PairInput, SceneInput
+from sepbench.harness.stages.separate import SeparationStage
 
 # Batches may sum in another order; anything above this is a model that looks across its batch.
 BATCH_TOLERANCE = 1e-4

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from sepbench.harness.run.catalogs import DATASETS
+from sepbench.harness.run.compiling import compiler
 from sepbench.harness.run.corpora import find_root, root_variable
 from sepbench.harness.run.provenance import PACKAGES, package_version
 
@@ -38,10 +39,10 @@ def examine(workspace: Path) -> Iterator[Line]:
         )
     yield _guarded("torch and torchaudio", _torch)
     yield _guarded("audio codecs", _codecs)
-    compiler = shutil.which("g++") or shutil.which("c++") or shutil.which("clang++")
+    found = compiler()
     yield (
-        ("ok", "C++ compiler", compiler)
-        if compiler
+        ("ok", "C++ compiler", found)
+        if found
         else (
             "note",
             "C++ compiler",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sepbench.harness.engines.arena import default_folders
@@ -17,6 +18,7 @@ from sepbench.harness.metrics.catalog import card_of, family_of
 from sepbench.harness.plan import PlannedCell, plan_cells
 from sepbench.harness.queries import restore_query
 from sepbench.harness.records import FINAL, CellFacts, Failure, ItemOutcome
+from sepbench.harness.run.compiling import should_compile
 from sepbench.harness.run.corpora import open_grid
 from sepbench.harness.run.models import plan_models, spec_of
 from sepbench.harness.run.progress import RunProgress
@@ -87,6 +89,8 @@ def plan_grid(settings: RunSettings) -> list[PlannedCell]:
         UsageError: anything the request gets wrong.
     """
     protocols = open_grid(settings)
+    if settings.compile == "on":
+        should_compile("on", 0)  # a refusal belongs before any work
     for protocol, _ in protocols:
         require_metrics(settings.metrics or protocol.metrics)
     return plan_cells(
@@ -125,7 +129,7 @@ def run_grid(settings: RunSettings) -> RunSummary:
             already = sum(work.total for work in works) - total
             with RunProgress(total, already) as progress:
                 sink = _WorkspaceSink(workspace, run_id, progress, settings, summary)
-                jobs = (_job(work, settings, workspace) for work in works if work.positions)
+                jobs = _jobs(works, settings, workspace)
                 _engine(settings).run(jobs, sink)
             summary.done, summary.failures = progress.done, progress.failures
             status = "stopped" if sink.stop else "finished"
@@ -228,12 +232,23 @@ def _flag_changed_source(
             return
 
 
-def _job(work: _Work, settings: RunSettings, workspace: Workspace) -> CellJob:
+def _jobs(works: Sequence[_Work], settings: RunSettings, workspace: Workspace) -> Iterator[CellJob]:
+    """The cells with work left; all of one model agree on whether it is compiled."""
+    left: Counter[str] = Counter()
+    for work in works:
+        left[work.cell.model.label] += work.pending
+    for work in works:
+        if work.positions:
+            compiled = should_compile(settings.compile, left[work.cell.model.label])
+            yield _job(work, settings, workspace, compiled=compiled)
+
+
+def _job(work: _Work, settings: RunSettings, workspace: Workspace, *, compiled: bool) -> CellJob:
     cell = work.cell
     assert cell.task is not None
     return CellJob(
         cell_id=work.cell_id,
-        model=spec_of(cell.model, settings),
+        model=replace(spec_of(cell.model, settings), compile=compiled),
         dataset=cell.task.dataset,
         protocol=cell.protocol,
         needs_references=cell.model.card.needs_references,

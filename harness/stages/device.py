@@ -55,18 +55,6 @@ def peak_memory(device: str) -> int:
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
 
 
-def count_parameters(model: Any) -> int | None:
-    """Parameters of the networks an object holds; None where it holds none."""
-    import torch
-
-    holders = [model] if isinstance(model, torch.nn.Module) else list(vars(model).values())
-    networks = [held for held in holders if isinstance(held, torch.nn.Module)]
-    if not networks:
-        return None
-    unique = {id(p): p.numel() for network in networks for p in network.parameters()}
-    return sum(unique.values())
-
-
 def versions(device: Any) -> dict[str, str]:
     """What the estimates were made with."""
     import torch

@@ -11,19 +11,22 @@ from __future__ import annotations
 import inspect
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sepbench.harness.api import Query, QuerySeparator, Samples, SceneSeparator
+from sepbench.harness.api import QuerySeparator, Samples, SceneSeparator
 from sepbench.harness.errors import STRANGER_ERRORS, BaselineLoadError, EstimateError, PluginError
 from sepbench.harness.records import CellFacts, Failure
 from sepbench.harness.registry import import_target
 from sepbench.harness.stages.condition import ConditionCache
-from sepbench.harness.stages.device import autocast, count_parameters, pick_device, versions
+from sepbench.harness.stages.cost import count_flops, count_parameters
+from sepbench.harness.stages.device import autocast, pick_device, versions
+from sepbench.harness.stages.requests import ModelSpec, PairInput, PairResult, SceneInput
 from sepbench.harness.stages.signal import (
     OverlapAdd,
     channel_units,
@@ -34,62 +37,6 @@ from sepbench.harness.stages.signal import (
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelSpec:
-    """How to make and run one model; crosses process borders.
-
-    Attributes:
-        label: what tables call it; name: what the registry calls it.
-        target: "module:Class", constructed with `settings`.
-    """
-
-    label: str
-    name: str
-    target: str
-    settings: Mapping[str, Any]
-    device: str = "auto"
-    precision: str = "float32"
-    batch_size: int = 8
-    chunk_seconds: float = 60.0
-    overlap_seconds: float = 2.0
-    threads: int = 1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PairInput:
-    """One estimate to make.
-
-    Attributes:
-        reference: (C, N), for oracles only.
-        out: (C, N) float32, written here.
-    """
-
-    query: Query
-    seed: int
-    out: Samples
-    reference: Samples | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SceneInput:
-    """A mixture (C, N) with what is asked of it."""
-
-    mixture: Samples
-    sample_rate: int
-    downmix: bool
-    pairs: tuple[PairInput, ...]
-
-
-@dataclass(kw_only=True, slots=True)
-class PairResult:
-    """How one estimate went; `failure` is None when `out` was written."""
-
-    failure: Failure | None = None
-    condition_seconds: float = 0.0
-    separate_seconds: float = 0.0
-    example_files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -114,7 +61,12 @@ class _Unit:
 
 
 class SeparationStage:
-    """One model, loaded once, for many scenes."""
+    """One model, loaded once, for many scenes.
+
+    Attributes:
+        facts: of the loaded model; the first batch adds what only use can tell (FLOPs, and the
+            parameters of encoders that load when they are first asked).
+    """
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
@@ -122,6 +74,8 @@ class SeparationStage:
         self._device: Any = None
         self._cache: ConditionCache | None = None
         self._takes_seeds = False
+        self._used = False
+        self.facts: CellFacts | None = None
 
     def load(self) -> CellFacts:
         """Make the model and put it on its device.
@@ -149,13 +103,14 @@ class SeparationStage:
                 f"Model '{spec.label}' ({spec.target}) is neither a QuerySeparator (card, load, "
                 "condition, separate) nor a SceneSeparator (card, load, separate_scene)."
             )
-        return CellFacts(
+        self.facts = CellFacts(
             device=str(self._device),
             precision=spec.precision,
             parameters=count_parameters(self._model),
             load_seconds=time.perf_counter() - started,
             versions=versions(self._device),
         )
+        return self.facts
 
     def separate(self, scenes: Sequence[SceneInput]) -> list[list[PairResult]]:
         """Write the estimates of all pairs; one that fails harms no other."""
@@ -268,9 +223,35 @@ class SeparationStage:
         if stack_key(condition) is not None:
             condition = torch.stack(conditions).to(self._device)  # (B, …)
         seeds = {"seeds": [unit.pair.source.seed for unit in units]} if self._takes_seeds else {}
-        with autocast(self._device, self.spec.precision):
+        work = mixture.shape[0] * mixture.shape[-1]
+        with autocast(self._device, self.spec.precision), self._first_use(work):
             estimates = self._model.separate(mixture, condition, **seeds)
         return self._checked(estimates, tuple(mixture.shape))
+
+    @contextmanager
+    def _first_use(self, num_samples: int) -> Iterator[None]:
+        """Around the first call of a network: count its work, then compile it if asked to.
+
+        Args:
+            num_samples: that the call separates, times queries.
+        """
+        if self._used or self.facts is None or self.facts.parameters is None:
+            yield
+            return
+        with count_flops() as counted:
+            yield
+        self._used = True
+        rate = self._model.card.sample_rate
+        seconds = num_samples / rate if rate else 0.0
+        compiled = self.spec.compile and hasattr(self._model, "compile_network")
+        if compiled:
+            self._model.compile_network()
+        self.facts = replace(
+            self.facts,
+            parameters=count_parameters(self._model),
+            flops_per_second=counted.flops / seconds if seconds else None,
+            compiled=compiled,
+        )
 
     def _finish(self, pair: _Pair) -> None:
         """Channels together, back to the protocol's rate and length, written out."""
@@ -338,7 +319,8 @@ class SeparationStage:
         for start in chunk_starts(total, size, overlap):
             # Copies: a model may work in place, and the scene is still to be scored.
             cut = [signal[:, start : start + size].clone() for signal in (unit, *references)]
-            with autocast(self._device, self.spec.precision):
+            work = len(pairs) * cut[0].shape[-1]
+            with autocast(self._device, self.spec.precision), self._first_use(work):
                 estimates = self._model.separate_scene(
                     cut[0],
                     [pair.query for pair in pairs],

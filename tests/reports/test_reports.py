@@ -78,6 +78,7 @@ NET = row(
     real_time_factor=0.01234,
     peak_memory=1_234_567_890,
     parameters=28_050_000,
+    flops_per_second=27.5e9,
     device="cuda:0",
     precision="float32",
     notes=("partial: 3 of 4 items, 1 failed; not comparable",),
@@ -115,18 +116,19 @@ MARKDOWN = """\
 ### data · kit
 
 | Model | Query | SI-SDR [dB] | SI-SDRi [dB] | SIR (BSS Eval v3) [dB] | SIRi (BSS Eval v3) [dB] \
-| Scored | RTF | Memory | Params | Device |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| mixture *lower bound* | – | 0.00 ±1.00 | – | 0.50 | – | 4/4 ✓ | – | – | – | – |
+| Scored | RTF | Memory | Params | FLOP/s | Device |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| mixture *lower bound* | – | 0.00 ±1.00 | – | 0.50 | – | 4/4 ✓ | – | – | – | – | – |
 | net<sup>1</sup><sup>2</sup><sup>3</sup><sup>4</sup><sup>5</sup> | audio ×3 | 0.33 ±0.40 \
-| 5.00 ±1.25 | >60 | 12.00 | 3/4 (1 failed) | 0.012 | 1,235 MB | 28.1 M | cuda:0 float32 |
-| twin<sup>1</sup> | audio ×3 | – | – | – | – | 3/4 | 0.012 | 1,235 MB | 28.1 M | cuda:0 float32 |
-| asked<sup>6</sup> | text | – | – | – | – | n/a | – | – | – | – |
+| 5.00 ±1.25 | >60 | 12.00 | 3/4 (1 failed) | 0.012 | 1,235 MB | 28.1 M | 27.5 G | cuda:0 float32 |
+| twin<sup>1</sup> | audio ×3 | – | – | – | – | 3/4 | 0.012 | 1,235 MB | 28.1 M | 27.5 G | cuda:0 float32 |
+| asked<sup>6</sup> | text | – | – | – | – | n/a | – | – | – | – | – |
 
 Mean over items ± half the 95 % bootstrap interval, clustered by target recording. SI-SDR = \
 `si_sdr@1`; SIR (BSS Eval v3) = `bss_sir@1 (taps=512)`. A trailing i is the improvement over the \
 mixture, pair by (scene, target). RTF: seconds of separation per second of audio. Memory: peak of \
-the model's process. ✓: every expected item is there and scored.
+the model's process. FLOP/s: operations per second of audio and query, products and convolutions. \
+✓: every expected item is there and scored.
 
 1 rows of an earlier list revision or rate are not shown.
 
@@ -253,7 +255,7 @@ def test_rows_have_as_many_cells_as_the_header_whatever_the_label() -> None:
     rendered = markdown.render(nasty("a|b"))
 
     table = [line.replace("\\|", "") for line in rendered.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in table} == {12}
+    assert {line.count("|") for line in table} == {13}
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,8 @@ from sepbench_testkit.machine import calls
 
 from sepbench.harness.api import Query, Samples
 from sepbench.harness.errors import BaselineLoadError, PluginError
-from sepbench.harness.stages.separate import (
-    ModelSpec,
-    PairInput,
-    PairResult,
-    SceneInput,
-    SeparationStage,
-)
+from sepbench.harness.stages.requests import ModelSpec, PairInput, PairResult, SceneInput
+from sepbench.harness.stages.separate import SeparationStage
 
 RATE = 8000
 # Chunks, batches and resampling there and back are float32 work on signals of level 0.1 to 1.

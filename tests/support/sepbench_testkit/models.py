@@ -55,6 +55,27 @@ class Tone(Half):
     )
 
 
+class Network(Half):
+    """A convolution of three taps, 6 operations a sample: [0, gain, 0], so half the mixture."""
+
+    card = BaselineCard(name="kit-network", query_kinds=("text",), sample_rate=8000)
+
+    def load(self, device: str) -> None:
+        import torch
+
+        self.network = torch.nn.Conv1d(1, 1, 3, padding=1, bias=False, device=device)
+        with torch.no_grad():
+            self.network.weight.copy_(torch.tensor([[[0.0, self.gain, 0.0]]]))
+
+    def compile_network(self) -> None:
+        """What the harness calls when compiling pays; a line in the log instead of a minute."""
+        self._note("compile", 1)
+
+    def separate(self, mixture: Tensor, condition: Tensor) -> Tensor:
+        self._note("separate", len(mixture))
+        return self.network(mixture)
+
+
 class Fickle(Half):
     """Half the mixture, times what a file says: estimates that change under one identity."""
 

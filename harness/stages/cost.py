@@ -1,0 +1,50 @@
+"""What a model costs: parameters and floating-point operations, counted, not stated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class CountedFlops:
+    """Floating-point operations of a stretch of work, a multiply-add as two."""
+
+    flops: int = 0
+
+
+@contextmanager
+def count_flops() -> Iterator[CountedFlops]:
+    """Count what is done inside: matrix products, convolutions and attention.
+
+    Fourier transforms and element-wise operations are not in it: torch counts none of them, and
+    beside the convolutions of a separator they are few.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counted = CountedFlops()
+    with FlopCounterMode(display=False) as counter:
+        yield counted
+    counted.flops = counter.get_total_flops()
+
+
+def count_parameters(model: Any) -> int | None:
+    """Parameters of the networks that an object or its encoders hold; None where there are none."""
+    import torch
+
+    networks = [held for held in _held(model) if isinstance(held, torch.nn.Module)]
+    if not networks:
+        return None
+    unique = {id(p): p.numel() for network in networks for p in network.parameters()}
+    return sum(unique.values())
+
+
+def _held(model: Any) -> list[Any]:
+    """A model's attributes, and those of its encoders: what has a card and loads."""
+    if not hasattr(model, "__dict__"):
+        return [model]
+    mine = [model, *vars(model).values()]
+    encoders = [held for held in mine[1:] if hasattr(held, "card") and hasattr(held, "load")]
+    return mine + [inner for held in encoders for inner in vars(held).values()]
