@@ -10,7 +10,7 @@ import ast
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ from sepbench.harness.modules import is_package, source_file
 # Raised when resampling, channel handling, chunking or mixing-down in the stages changes what a
 # model gets or what becomes of its output: old and new estimates then live in different cells.
 PIPELINE_VERSION = 1
+# What finds weights does not compute with them: they count by their contents, and a new line in
+# the table of downloads must not make old results another model's.
+UNCOUNTED = {"sepbench.baselines.weights", "sepbench.baselines.weights_catalog"}
+# The files of a folder that a tokenizer is made of; a hub folder may hold the whole model too.
+TOKENIZER_FILES = (".json", ".txt", ".model")
+INSTALLATION_RECORD = "record.json"
 
 
 def canonical(value: object) -> str:
@@ -100,7 +106,9 @@ def source_digest(module: str) -> str:
         waiting += [
             found
             for found in _imports(tree, name, is_package(name))
-            if (found == package or found.startswith(package + ".")) and source_file(found)
+            if (found == package or found.startswith(package + "."))
+            and found not in UNCOUNTED
+            and source_file(found)
         ]
     return digest(seen)
 
@@ -114,18 +122,31 @@ def baseline_identity(
     precision: str,
     chunk_seconds: float,
     overlap_seconds: float,
+    sha256: Callable[[Path], str] = file_sha256,
 ) -> dict[str, Any]:
     """What can change an estimate on the model's side.
 
-    Settings that name checkpoint files count by the file's contents, not by its path.
+    Settings that name checkpoint files or tokenizer folders count by their contents, not by their
+    paths.
+
+    Args:
+        name: in the registry, or "module:Class".
+        card: the model's.
+        source: digest of its code.
+        settings: complete, with defaults.
+        precision: of the network.
+        chunk_seconds: of pieces of long audio.
+        overlap_seconds: between pieces.
+        sha256: sum of a file; given where sums are on record and need no reading.
     """
     plain: dict[str, Any] = {}
     checkpoints: dict[str, str] = {}
     for key, value in settings.items():
-        if key.endswith("checkpoint") and value is not None and Path(str(value)).is_file():
-            checkpoints[key] = file_sha256(Path(str(value)))
-        else:
+        contents = _contents(key, value, sha256)
+        if contents is None:
             plain[key] = _plain(value)
+        else:
+            checkpoints[key] = contents
     chunk = (
         {"seconds": chunk_seconds, "overlap_seconds": overlap_seconds}
         if card.chunking == "harness"
@@ -165,6 +186,23 @@ def task_identity(
         "model_channels": protocol.model_channels,
         "query": query,
     }
+
+
+def _contents(key: str, value: Any, sha256: Callable[[Path], str]) -> str | None:
+    """Sum of the file or folder a setting names; None where it names none."""
+    if value is None or not key.endswith(("checkpoint", "tokenizer")):
+        return None
+    path = Path(str(value))
+    if path.is_file():
+        return sha256(path)
+    if not key.endswith("tokenizer") or not path.is_dir():
+        return None
+    files = {
+        file.name: sha256(file)
+        for file in path.iterdir()
+        if file.suffix in TOKENIZER_FILES and file.name != INSTALLATION_RECORD and file.is_file()
+    }
+    return digest(files) if files else None
 
 
 def _plain(value: Any) -> Any:

@@ -70,6 +70,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "harness.run*": (
         *(*API, *RECORDS, *SIGNALS, *METRICS, *STAGES, *PLAN, *ENGINES, *STORE, *TABLES, *RUN),
         *("baselines.catalog", "datasets.catalog", "reports.catalog", "reports.contract"),
+        "baselines.weights",
     ),
     "harness.cli*": (
         *("harness.cli", "harness.cli.*", "harness.errors", "harness.settings", "harness.store"),

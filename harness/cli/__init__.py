@@ -23,6 +23,7 @@ COMMANDS = {
     "check": ("check", "Put a model plugin through its contract on tiny data."),
     "score": ("score", "Score a folder of estimates against its references."),
     "report": ("report", "Write leaderboards from a workspace."),
+    "weights": ("weights", "Checkpoints and tokenizers: what is there, fetch or add it."),
     "doctor": ("doctor", "Versions, codecs, devices, disk: is this machine ready?"),
 }
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from sepbench.baselines.weights import installed, known_sha256
 from sepbench.harness.api import BaselineCard, QuerySeparator, SceneSeparator
 from sepbench.harness.errors import (
     STRANGER_ERRORS,
@@ -15,13 +18,13 @@ from sepbench.harness.errors import (
     SettingError,
     near_matches,
 )
-from sepbench.harness.identity import baseline_identity, source_digest
+from sepbench.harness.identity import baseline_identity, file_sha256, source_digest
 from sepbench.harness.plan import PlannedModel
 from sepbench.harness.protocols import KINDS
 from sepbench.harness.registry import import_target
 from sepbench.harness.run.catalogs import MODELS
 from sepbench.harness.settings import RunSettings
-from sepbench.harness.stages.separate import ModelSpec
+from sepbench.harness.stages.requests import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +97,8 @@ def plan_model(request: ModelRequest, settings: RunSettings) -> PlannedModel:
     target, made = open_class(request.name)
     given = dict(settings.model_settings.get(request.label, {}))
     complete = complete_settings(made, given, request.label)
+    found = find_open_weights(made, complete)
+    given, complete = {**given, **found}, {**complete, **found}
     card: BaselineCard = make_model(made, complete, request.label).card
     return PlannedModel(
         label=request.label,
@@ -109,6 +114,7 @@ def plan_model(request: ModelRequest, settings: RunSettings) -> PlannedModel:
             precision=settings.precision,
             chunk_seconds=settings.chunk_seconds,
             overlap_seconds=settings.overlap_seconds,
+            sha256=_sha256,
         ),
     )
 
@@ -143,6 +149,38 @@ def complete_settings(made: Any, given: Mapping[str, Any], label: str) -> dict[s
         )
     defaults = {n: p.default for n, p in parameters.items() if p.default is not p.empty}
     return {**defaults, **given}
+
+
+def find_open_weights(made: Any, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Paths of installed weights for the settings a class leaves to the harness.
+
+    A class says so in its attribute `weights`: setting -> name known to `bench weights`. What is
+    not installed stays open: the model's `load` then says what is missing.
+
+    Raises:
+        UnknownNameError: `bench weights` knows no such name.
+    """
+    asked = getattr(made, "weights", None)
+    if not isinstance(asked, Mapping):  # none, or a plugin's own attribute of that name
+        return {}
+    open_settings = {
+        setting: installed(name)
+        for setting, name in asked.items()
+        if setting in settings and settings[setting] is None
+    }
+    return {setting: str(there.path) for setting, there in open_settings.items() if there}
+
+
+def _sha256(path: Path) -> str:
+    """A file's sum: from the record of its installation, else read once a process."""
+    stat = path.stat()
+    return known_sha256(path) or _read_sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _read_sha256(path: Path, size: int, mtime_ns: int) -> str:
+    """Keyed by size and time too: a file that is written again is read again."""
+    return file_sha256(path)
 
 
 def make_model(made: Any, settings: Mapping[str, Any], label: str) -> Any:

@@ -165,6 +165,27 @@ def test_a_neighbour_for_another_python_counts_as_it_stands(write: Write) -> Non
     assert write({"old.py": "print 'python two'\n"}) != before
 
 
+def test_where_weights_come_from_is_not_the_models_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "adapter.py").write_text("from sepbench.baselines.weights import find_weights\n")
+    (tmp_path / "weights.py").write_text("")
+    (tmp_path / "encoder.py").write_text("")
+    places = {
+        f"sepbench.baselines.{name}": tmp_path / f"{name}.py"
+        for name in ("adapter", "weights", "encoder")
+    }
+    monkeypatch.setattr("sepbench.harness.identity.source_file", places.get)
+    before = source_digest("sepbench.baselines.adapter")
+
+    (tmp_path / "weights.py").write_text("table = 2")
+    same = source_digest("sepbench.baselines.adapter")
+    (tmp_path / "adapter.py").write_text("from sepbench.baselines import encoder, weights\n")
+
+    assert same == before
+    assert source_digest("sepbench.baselines.adapter") != before
+
+
 def test_a_module_without_source_counts_by_its_name() -> None:
     assert source_digest("sys") == source_digest("sys")
     assert source_digest("sys") != source_digest("no_such_module_anywhere")
@@ -241,6 +262,50 @@ def test_a_checkpoint_that_is_no_file_counts_by_its_name() -> None:
 
     assert identity["settings"] == {"checkpoint": "hub:name"}
     assert identity["checkpoints"] == {}
+
+
+def tokenizer(folder: Path, **files: str) -> str:
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name.replace("_", ".")).write_text(text)
+    return digest(model_identity(settings={"tokenizer": str(folder)}))
+
+
+def test_a_tokenizer_folder_counts_by_the_contents_of_its_files(tmp_path: Path) -> None:
+    first = tokenizer(tmp_path / "a", vocab_txt="dog", tokenizer_json="{}")
+
+    assert tokenizer(tmp_path / "b", vocab_txt="dog", tokenizer_json="{}") == first
+    assert tokenizer(tmp_path / "c", vocab_txt="cat", tokenizer_json="{}") != first
+    assert tokenizer(tmp_path / "d", vocab_txt="dog", merges_txt="{}") != first
+
+
+def test_what_lies_beside_a_tokenizer_does_not_count(tmp_path: Path) -> None:
+    first = tokenizer(tmp_path / "a", vocab_txt="dog")
+
+    beside = {"record_json": "{}", "README_md": "prose", "model_safetensors": "large"}
+
+    assert tokenizer(tmp_path / "b", vocab_txt="dog", **beside) == first
+
+
+@pytest.mark.parametrize("name", ["hub:name", "empty"])
+def test_a_tokenizer_without_files_counts_by_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    value = name.replace("empty", str(tmp_path / "empty"))
+
+    identity = model_identity(settings={"tokenizer": value})
+
+    assert identity["settings"] == {"tokenizer": value}
+    assert identity["checkpoints"] == {}
+
+
+def test_sums_that_are_on_record_need_no_reading(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"weights")
+
+    identity = model_identity(
+        settings={"checkpoint": str(tmp_path / "a")}, sha256=lambda _: "known"
+    )
+
+    assert identity["checkpoints"] == {"checkpoint": "known"}
 
 
 def test_defaults_that_json_cannot_hold_count_by_their_kind() -> None:

@@ -313,7 +313,9 @@ def test_help_names_every_command(bench: Bench) -> None:
     done = bench("--help")
 
     commands = [line.split()[0] for line in done.out.partition("Commands:")[2].splitlines() if line]
-    assert commands == ["run", "list", "describe", "check", "score", "report", "doctor"]
+    assert commands == [
+        *("run", "list", "describe", "check", "score", "report", "weights", "doctor"),
+    ]
 
 
 def test_the_list_shows_plugins_with_their_package_and_broken_ones_as_broken(bench: Bench) -> None:
