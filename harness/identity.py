@@ -173,8 +173,10 @@ def task_identity(
     query: dict[str, Any] = {"kind": kind}
     if kind == "audio":
         query |= {"shots": shots, "pool": rule.pool}
+        query |= {"draw": rule.draw} if rule.draw != "seeded" else {}
     if kind == "text":
         query |= {"template": rule.template}
+        query |= {"prompts": dict(rule.prompts)} if rule.prompts else {}
     return {
         "protocol": protocol.name,
         "dataset": protocol.dataset,

@@ -24,7 +24,15 @@ _FIELDS = {
     "published": list,
     "choices": list,
 }
-_QUERY_FIELDS = {"kinds": list, "shots": int, "pool": str, "template": str}
+_QUERY_FIELDS = {
+    "kinds": list,
+    "shots": int,
+    "pool": str,
+    "draw": str,
+    "template": str,
+    "prompts": Mapping,
+}
+_DRAWS = ("seeded", "first")
 _CHOICES = {
     "channels": ("mono", "native"),
     "model_channels": ("per-channel", "downmix"),
@@ -103,6 +111,11 @@ def parse_protocol(fields: Mapping[str, Any], where: str) -> ScoringProtocol:
             raise SettingError(f"{where}: query kind {kind!r}; one of {', '.join(KINDS)}.")
     if query.get("template") and "{label}" not in query["template"]:
         raise SettingError(f"{where}: the query template has no {{label}} in it.")
+    if query.get("draw", "seeded") not in _DRAWS:
+        raise SettingError(f"{where}: query draw {query['draw']!r}; one of {', '.join(_DRAWS)}.")
+    for label, text in (query.get("prompts") or {}).items():
+        if not (isinstance(label, str) and isinstance(text, str) and text):
+            raise SettingError(f"{where}: query prompt {label!r}: {text!r}; expected label: text.")
     rest = {k: v for k, v in fields.items() if k not in ("list", "query")}
     if "aggregate" in rest:
         rest["aggregate"] = parse_aggregation(rest["aggregate"], where)

@@ -46,10 +46,18 @@ class ExamplePool:
             for label in dict.fromkeys(clip.labels):
                 self._by_label[label].append(clip)
 
-    def draw(self, target: TargetRow, row: SceneRow, *, shots: int, seed: int) -> tuple[str, ...]:
+    def draw(
+        self, target: TargetRow, row: SceneRow, *, shots: int, seed: int | None
+    ) -> tuple[str, ...]:
         """Ids of `shots` clips with the target's label, from other recordings.
 
         Clips of different recordings are preferred over several of one.
+
+        Args:
+            target: whose label counts.
+            row: whose recordings are left out.
+            shots: how many.
+            seed: of the drawing; None takes the first ones.
 
         Raises:
             NotApplicableError: the pool is too small.
@@ -61,7 +69,8 @@ class ExamplePool:
                 f"scene {row.scene_id}: {len(usable)} example clips of '{target.label}' from other "
                 f"recordings are at hand, {shots} are needed"
             )
-        random.Random(seed).shuffle(usable)
+        if seed is not None:
+            random.Random(seed).shuffle(usable)
         seen: dict[str, int] = defaultdict(int)
         ranks = []
         for clip in usable:  # the n-th clip of a recording comes after all (n-1)-th ones
@@ -73,7 +82,10 @@ class ExamplePool:
 
     def examples(self, clip_ids: Sequence[str]) -> tuple[Example, ...]:
         """The clips of an asked query, with their paths, not yet loaded."""
-        return tuple(Example(clip_id=i, path=self._by_id[i].path) for i in clip_ids)
+        return tuple(
+            Example(clip_id=i, path=self._by_id[i].path, stream=self._by_id[i].stream)
+            for i in clip_ids
+        )
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -122,7 +134,8 @@ def queries_of(
     if kind == "none":
         yield AskedQuery(index=0)
     elif kind == "text":
-        texts = target.texts
+        prompt = rule.prompts.get(target.label or "")
+        texts = (prompt,) if prompt else target.texts
         if not texts and target.label:
             words = target.label.replace("_", " ")
             texts = ((rule.template or "{label}").replace("{label}", words),)
@@ -137,7 +150,11 @@ def queries_of(
     else:
         if pool is None or len(pool) == 0:
             raise NotApplicableError(f"no example clips: the pool '{rule.pool}' is not on disk")
-        seed = seed_of("examples", *seed_parts, row.scene_id, target.name, shots)
+        seed = (
+            seed_of("examples", *seed_parts, row.scene_id, target.name, shots)
+            if rule.draw == "seeded"
+            else None
+        )
         drawn = pool.draw(target, row, shots=shots, seed=seed)
         yield AskedQuery(index=0, clip_ids=drawn)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -19,13 +20,18 @@ class QueryRule:
         kinds: in order of preference; a model gets the first kind its card supports.
         shots: audio examples per query.
         pool: name handed to `Dataset.clips`.
+        draw: "seeded" draws for each item from other recordings; "first" takes the pool's first
+            clips of the label for all items, as papers with one query a class do.
         template: text made of a label, with `{label}` in it; "" = the words of the label.
+        prompts: label -> the text that asks for it, before the dataset's own texts.
     """
 
     kinds: tuple[QueryKind, ...] = ("text", "label", "audio")
     shots: int = 1
     pool: str = ""
+    draw: Literal["seeded", "first"] = "seeded"
     template: str = ""
+    prompts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

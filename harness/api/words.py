@@ -27,6 +27,7 @@ class Clip:
     Attributes:
         clip_id: unique within its dataset.
         path: the audio file.
+        stream: which audio stream of a container with several (stems).
         origin: id of the original recording; clips cut from one recording share it.
     """
 
@@ -36,6 +37,7 @@ class Clip:
     captions: tuple[str, ...] = ()
     fold: str | None = None
     origin: str = ""
+    stream: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +45,7 @@ class Example:
     """One audio example of a query. The harness fills `waveform` before a model sees it.
 
     Attributes:
+        stream: which audio stream of a container with several.
         waveform: (C, N) float32 at `sample_rate`, C = 1 for a mono model; None until loaded.
         sha256: of the file as read; None until loaded.
     """
@@ -52,6 +55,7 @@ class Example:
     waveform: Tensor | None = None
     sample_rate: int | None = None
     sha256: str | None = None
+    stream: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

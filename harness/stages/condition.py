@@ -106,7 +106,12 @@ class ConditionCache:
         if example.path is None:
             raise QueryError(f"Example '{example.clip_id}' has neither audio nor a path.")
         card = self._model.card
-        audio = read_audio(example.path, sample_rate=card.sample_rate, mono=card.channels == 1)
+        audio = read_audio(
+            example.path,
+            sample_rate=card.sample_rate,
+            mono=card.channels == 1,
+            stream=example.stream,
+        )
         return replace(
             example,
             waveform=torch.from_numpy(audio.samples),

@@ -1,0 +1,1 @@
+"""Tiny copies of corpora, true in layout, codecs and awkward names."""
