@@ -48,10 +48,24 @@ CARD = DatasetCard(
             summary="Every row of the manifest.",
         ),
     ),
-    protocols=("folder",),
     pools=("targets",),
     where="write manifest.csv with the columns target, query and mixture beside your files.",
 )
+
+
+def _protocols(sample_rate: int, channels: str) -> dict[str, dict[str, Any]]:
+    """The one protocol, at the rate the owner of the recordings chose."""
+    return {
+        "folder": {
+            "dataset": "folder",
+            "list": "manifest",
+            "sample_rate": sample_rate,
+            "channels": channels,
+            "query": {"kinds": ["text", "label", "audio"], "shots": 3, "pool": "targets"},
+            "metrics": ["sdr", "si_sdr", "bss_sdr", "bss_sir", "bss_sar"],
+            "summary": "Your own recordings, means over rows.",
+        }
+    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +94,9 @@ class Folder:
         revision: raise it when rows mean something else than when they were scored.
     """
 
+    card = CARD
+    protocols = _protocols(32000, "mono")
+
     def __init__(
         self,
         root: Path | None = None,
@@ -95,17 +112,7 @@ class Folder:
             raise SettingError(f"datasets.folder.channels={channels}; mono or native.")
         self.root = root
         self.card = replace(CARD, lists=(replace(CARD.lists[0], revision=str(revision)),))
-        self.protocols = {
-            "folder": {
-                "dataset": "folder",
-                "list": "manifest",
-                "sample_rate": sample_rate,
-                "channels": channels,
-                "query": {"kinds": ["text", "label", "audio"], "shots": 3, "pool": "targets"},
-                "metrics": ["sdr", "si_sdr", "bss_sdr", "bss_sir", "bss_sar"],
-                "summary": "Your own recordings, means over rows.",
-            }
-        }
+        self.protocols = _protocols(sample_rate, channels)
         self._manifest = manifest
         self._rows: tuple[SceneRow, ...] | None = None
 

@@ -38,7 +38,7 @@ CARD = DatasetCard(
             expected_scenes=824,
         ),
     ),
-    protocols=("voicebank-demand",),
+    protocols=("voicebank-demand", "vbd-enhancement", "uss-vbd"),
     pools=("train-speech",),
     where=(
         "doi.org/10.7488/ds/2117 (Edinburgh DataShare): unpack clean_testset_wav.zip and "

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sepbench_testkit.machine import scores
 
 from sepbench.datasets.voicebank_demand import VoiceBankDemand
 from sepbench.harness.audio import read_audio
@@ -16,6 +17,8 @@ from sepbench.harness.errors import (
     MissingFileError,
     MissingRootError,
 )
+from sepbench.harness.run.grid import run_grid
+from sepbench.harness.settings import resolve
 
 
 @pytest.fixture
@@ -215,3 +218,39 @@ def test_real_clean_file_is_the_speech_as_stored(shared: Path, tmp_path: Path) -
     stored = read_audio(copy / "clean_testset_wav" / "p287_001.wav")
     np.testing.assert_array_equal(scene.sources["speech"], stored.samples)
     assert stored.sha256 in scene.files.values()
+
+
+# File -> PESQ wb, STOI, SSNR, CSIG, CBAK, COVL of the noisy input, as measured beforehand with
+# pesq, pystoi and pysepm.
+NOISY = {
+    "p287_001": (1.762, 0.846, 1.96, 2.82, 2.26, 2.23),
+    "p287_003": (1.168, 0.773, -0.84, 2.30, 1.72, 1.64),
+    "p287_004": (1.123, 0.675, -4.27, 1.90, 1.44, 1.40),
+}
+
+
+def test_the_noisy_input_of_real_pairs_scores_as_known(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pesq", reason="the extra 'speech' is not installed")
+    summary = run_grid(
+        resolve(
+            workspace=tmp_path,
+            models=["mixture"],
+            datasets=["voicebank-demand:vbd-enhancement"],
+            overrides=[
+                "engine=inline",
+                "bounds=[]",
+                f"datasets.voicebank-demand.root={shared / 'voicebank_demand'}",
+            ],
+            environment={},
+        )
+    )
+
+    found = scores(tmp_path)
+
+    assert summary.ok
+    names = ("pesq_wb", "stoi", "ssnr", "csig", "cbak", "covl")
+    for scene, expected in NOISY.items():
+        values = [
+            found["mixture", "vbd-enhancement", scene, "speech", "0", name][0] for name in names
+        ]
+        np.testing.assert_allclose(values, expected, atol=6e-3)
