@@ -24,12 +24,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sepbench.datasets.manifest import read_table, require_list, require_pool, require_root
 from sepbench.harness.api import Clip, DatasetCard, ListCard, Samples, Scene, SceneRow, TargetRow
 from sepbench.harness.audio import cut_to_common_length, read_audio, resolve_inside
-from sepbench.harness.errors import ManifestError, MissingFileError, SettingError
+from sepbench.harness.errors import ManifestError, MissingFileError
 
 MANIFESTS = ("manifest.csv", "manifest.jsonl")
 RESIDUAL = "residual"
@@ -48,24 +48,10 @@ CARD = DatasetCard(
             summary="Every row of the manifest.",
         ),
     ),
+    protocols=("folder", "folder-16k", "folder-44k"),
     pools=("targets",),
     where="write manifest.csv with the columns target, query and mixture beside your files.",
 )
-
-
-def _protocols(sample_rate: int, channels: str) -> dict[str, dict[str, Any]]:
-    """The one protocol, at the rate the owner of the recordings chose."""
-    return {
-        "folder": {
-            "dataset": "folder",
-            "list": "manifest",
-            "sample_rate": sample_rate,
-            "channels": channels,
-            "query": {"kinds": ["text", "label", "audio"], "shots": 3, "pool": "targets"},
-            "metrics": ["sdr", "si_sdr", "bss_sdr", "bss_sir", "bss_sar"],
-            "summary": "Your own recordings, means over rows.",
-        }
-    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,35 +75,25 @@ class Folder:
     Args:
         root: the folder.
         manifest: file in it; default: manifest.csv, else manifest.jsonl.
-        sample_rate: Hz at which everything is scored.
-        channels: "mono" averages them on reading, "native" keeps them.
         revision: raise it when rows mean something else than when they were scored.
     """
 
     card = CARD
-    protocols = _protocols(32000, "mono")
 
     def __init__(
         self,
         root: Path | None = None,
         *,
         manifest: str | None = None,
-        sample_rate: int = 32000,
-        channels: Literal["mono", "native"] = "mono",
         revision: str | int = "1",
     ) -> None:
-        if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate < 1:
-            raise SettingError(f"datasets.folder.sample_rate={sample_rate}: expected Hz.")
-        if channels not in ("mono", "native"):
-            raise SettingError(f"datasets.folder.channels={channels}; mono or native.")
         self.root = root
         self.card = replace(CARD, lists=(replace(CARD.lists[0], revision=str(revision)),))
-        self.protocols = _protocols(sample_rate, channels)
         self._manifest = manifest
         self._rows: tuple[SceneRow, ...] | None = None
 
     def default_protocol(self) -> str:
-        """The one protocol there is.
+        """Mono at 32 kHz; the other protocols have other rates and channels.
 
         Raises:
             MissingRootError: no folder.

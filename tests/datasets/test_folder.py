@@ -14,7 +14,6 @@ from sepbench.harness.errors import (
     ManifestError,
     MissingFileError,
     MissingRootError,
-    SettingError,
     UnsafePathError,
 )
 from sepbench.harness.run.grid import run_grid
@@ -33,7 +32,7 @@ def root(tmp_path: Path, write_tone) -> Path:
 
 def manifest(root: Path, *lines: str, header: str = "mixture,target,query,label") -> Folder:
     (root / "manifest.csv").write_text("\r\n".join([header, *lines]) + "\r\n", encoding="utf-8")
-    return Folder(root, sample_rate=RATE)
+    return Folder(root)
 
 
 def two_dogs(root: Path) -> Folder:
@@ -167,21 +166,18 @@ def test_a_folder_without_a_manifest_says_how_to_write_one(tmp_path: Path) -> No
         Folder(tmp_path).default_protocol()
     with pytest.raises(MissingRootError):
         Folder().scenes("manifest")
-    with pytest.raises(SettingError, match="channels=left; mono or native"):
-        Folder(tmp_path, channels="left")  # type: ignore[arg-type]
 
 
-def test_a_manifest_is_run_at_its_own_rate(root: Path, tmp_path_factory) -> None:
+def test_a_manifest_is_run_under_the_protocol_of_its_rate(root: Path, tmp_path_factory) -> None:
     two_dogs(root)
     workspace = tmp_path_factory.mktemp("run") / "ws"
     settings = resolve(
         workspace=workspace,
         models=["kit-half"],
-        datasets=["folder"],
+        datasets=["folder:folder-16k"],
         overrides=[
             "engine=inline",
             f"datasets.folder.root={root}",
-            f"datasets.folder.sample_rate={RATE}",
             "query.shots=1",
         ],
         environment={},
