@@ -7,6 +7,7 @@ scene are asked for in turn. Every file is held against the manifest's sha256 wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -55,8 +56,15 @@ CARD = DatasetCard(
             summary="Both sounds of each mixture are targets.",
             expected_scenes=40,
         ),
+        ListCard(
+            name="absent",
+            revision="1",
+            mixing="two 4-s clips at the energy ratio of scenes.csv, peak above 1 scaled to 0.9",
+            summary="The same mixtures, asked for a class that is in neither of their clips.",
+            expected_scenes=40,
+        ),
     ),
-    protocols=("demo",),
+    protocols=("demo", "absent-query"),
     needs_root=False,
     pools=tuple(POOLS),
     where="it ships with sepbench; reinstall the package if it is incomplete.",
@@ -79,10 +87,10 @@ class Demo:
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = DATA if root is None else root
-        self._scenes: tuple[SceneRow, ...] | None = None
+        self._scenes: dict[str, tuple[SceneRow, ...]] = {}
 
     def default_protocol(self) -> str:
-        """The set has one protocol.
+        """Separation of what is there; absent queries are asked for by name.
 
         Raises:
             MissingRootError: the folder is gone.
@@ -91,15 +99,18 @@ class Demo:
         return "demo"
 
     def scenes(self, list_name: str) -> Sequence[SceneRow]:
-        """The mixtures, each with its two sounds as targets.
+        """The mixtures, each with its two sounds as targets, or with one that it does not hold.
 
         Raises:
             ManifestError: scene list and manifest do not fit each other.
         """
         require_list(list_name, self.card)
-        if self._scenes is None:
-            self._scenes = tuple(self._rows())
-        return self._scenes
+        if list_name not in self._scenes:
+            rows = self._rows()
+            if list_name == "absent":
+                rows = (_without_its_sounds(row, k) for k, row in enumerate(rows))
+            self._scenes[list_name] = tuple(rows)
+        return self._scenes[list_name]
 
     def load(self, row: SceneRow, sample_rate: int, *, mono: bool) -> Scene:
         """Resample both clips, then mix them.
@@ -130,7 +141,10 @@ class Demo:
             scene_id=row.scene_id,
             sample_rate=sample_rate,
             mixture=mixture,
-            sources={row.targets[0].name: first, row.targets[1].name: second},
+            sources={
+                self._manifest[row.details["clip_a"]]["label"]: first,
+                self._manifest[row.details["clip_b"]]["label"]: second,
+            },
             files=files,
         )
 
@@ -205,3 +219,19 @@ def _target(target: Mapping[str, str], other: Mapping[str, str], snr_db: float) 
         cluster=target["src_file"],
         attributes={"label": label, "interference": other["label"], "snr_db": snr_db + 0.0},
     )
+
+
+def _without_its_sounds(row: SceneRow, number: int) -> SceneRow:
+    """The scene, asked for one of the other classes; all of them come in turn."""
+    present = {target.label for target in row.targets}
+    others = [label for label in CAPTIONS if label not in present]
+    label = others[number % len(others)]
+    absent = TargetRow(
+        name=label,
+        label=label,
+        texts=(CAPTIONS[label],),
+        cluster=row.targets[0].cluster,
+        absent=True,
+        attributes={"label": label, "snr_db": None},
+    )
+    return replace(row, targets=(absent,))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sepbench_testkit.machine import run, scores
 
 from sepbench.datasets.demo_set import CAPTIONS, DATA, Demo
 from sepbench.harness.audio import read_audio
@@ -268,3 +269,36 @@ def test_building_again_from_esc10_chooses_the_same(shared: Path, tmp_path: Path
         for folder in (tmp_path, DATA)
     )
     assert built == shipped
+
+
+def test_the_absent_list_asks_the_same_mixtures_for_what_they_do_not_hold() -> None:
+    dataset = Demo()
+    present, absent = dataset.scenes("demo"), dataset.scenes("absent")
+
+    scene = dataset.load(absent[0], 32000, mono=True)
+    same = dataset.load(present[0], 32000, mono=True)
+
+    assert [row.scene_id for row in absent] == [row.scene_id for row in present]
+    for with_it, without in zip(present, absent, strict=True):
+        (target,) = without.targets
+        assert target.absent
+        assert target.label not in {other.label for other in with_it.targets}
+    assert len({row.targets[0].label for row in absent}) == 10
+    np.testing.assert_array_equal(scene.mixture, same.mixture)
+    assert set(scene.sources) == set(same.sources)
+
+
+def test_half_of_the_mixture_is_suppressed_by_six_decibels(tmp_path: Path) -> None:
+    summary = run(
+        tmp_path,
+        models=["kit-half"],
+        datasets=["demo:absent-query"],
+        settings=["limit=3", "bounds=[mixture,oracle-irm]"],
+    )
+
+    assert summary.ok
+    found = scores(tmp_path)
+    half = {value for key, (value, _) in found.items() if key[0] == "kit-half"}
+    assert len(half) == 1 or max(half) - min(half) < 1e-4
+    assert max(half) == pytest.approx(20 * np.log10(2), abs=1e-4)
+    assert {value for key, (value, _) in found.items() if key[0] == "oracle-irm"} == {np.inf}
