@@ -32,6 +32,7 @@ STORE = (
     "harness.database",
     "harness.workspace_lock",
 )
+PROBING = ("harness.probing", "harness.probing.*")
 TABLES = ("harness.aggregate", "harness.averages")
 RUN = ("harness.run", "harness.run.*")
 # Who may import whom: the first pattern that fits a module decides.
@@ -59,6 +60,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "harness.stored_scores": (*API, *RECORDS, "harness.store", "harness.store_results"),
     "harness.store*": (*API, *RECORDS, "harness.plan", *STORE),
     "harness.averages": API,
+    "harness.probing*": (*API, "harness.audio", "harness.averages", "harness.identity", *PROBING),
     "harness.aggregate": (
         *API,
         *RECORDS,
@@ -68,9 +70,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
     ),
     "harness.configs*": (),
     "harness.run*": (
-        *(*API, *RECORDS, *SIGNALS, *METRICS, *STAGES, *PLAN, *ENGINES, *STORE, *TABLES, *RUN),
+        *(*API, *RECORDS, *SIGNALS, *METRICS, *STAGES, *PLAN, *ENGINES, *STORE, *TABLES, *PROBING),
+        *RUN,
         *("baselines.catalog", "datasets.catalog", "reports.catalog", "reports.contract"),
-        "baselines.weights",
+        *("baselines.weights", "baselines.encoders.catalog"),
     ),
     "harness.cli*": (
         *("harness.cli", "harness.cli.*", "harness.errors", "harness.settings", "harness.store"),
@@ -181,7 +184,8 @@ def test_only_the_command_line_and_the_python_api_import_the_composition_root() 
 
 
 def test_only_the_composition_root_opens_catalogs() -> None:
-    catalogs = {f"{folder}.catalog" for folder in ("baselines", "datasets", "reports")}
+    folders = ("baselines", "baselines.encoders", "datasets", "reports")
+    catalogs = {f"{folder}.catalog" for folder in folders}
     importers = {name for name in MODULES if own_imports(name) & catalogs}
 
     assert importers == {"harness.run.catalogs"}

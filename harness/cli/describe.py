@@ -10,7 +10,7 @@ import click
 @click.command("describe")
 @click.argument("name")
 def command(name: str) -> None:
-    """Everything known about a model, dataset, protocol, metric or report.
+    """Everything known about a model, dataset, protocol, metric, encoder or report.
 
     \b
     bench describe si_sdr

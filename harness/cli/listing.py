@@ -9,7 +9,7 @@ import textwrap
 
 import click
 
-KINDS = ("models", "datasets", "protocols", "metrics", "reports")
+KINDS = ("models", "datasets", "protocols", "metrics", "encoders", "reports")
 
 
 @click.command("list")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sepbench.baselines.catalog import CATALOG as BASELINES
+from sepbench.baselines.encoders.catalog import CATALOG as QUERY_ENCODERS
 from sepbench.datasets.catalog import CATALOG as CORPORA
 from sepbench.harness.metrics.catalog import METRICS
 from sepbench.harness.registry import Registry
@@ -10,6 +11,7 @@ from sepbench.reports.catalog import CATALOG as FORMATS
 
 MODELS = Registry("model", BASELINES, "sepbench.baselines")
 DATASETS = Registry("dataset", CORPORA, "sepbench.datasets")
+ENCODERS = Registry("query encoder", QUERY_ENCODERS, "sepbench.query_encoders")
 REPORTS = Registry("report format", FORMATS, "sepbench.reports")
 
-__all__ = ["DATASETS", "METRICS", "MODELS", "REPORTS"]
+__all__ = ["DATASETS", "ENCODERS", "METRICS", "MODELS", "REPORTS"]

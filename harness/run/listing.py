@@ -10,16 +10,17 @@ from sepbench.harness.api import ScoringProtocol
 from sepbench.harness.errors import BenchError, UnknownNameError
 from sepbench.harness.protocols import load_protocol, parse_own, protocol_names
 from sepbench.harness.registry import BUILT_IN, Entry, Registry
-from sepbench.harness.run.catalogs import DATASETS, METRICS, MODELS, REPORTS
+from sepbench.harness.run.catalogs import DATASETS, ENCODERS, METRICS, MODELS, REPORTS
 from sepbench.harness.run.probe import facts_of
 
 REGISTRIES: dict[str, Registry] = {
     "models": MODELS,
     "datasets": DATASETS,
     "metrics": METRICS,
+    "encoders": ENCODERS,
     "reports": REPORTS,
 }
-KINDS = ("models", "datasets", "protocols", "metrics", "reports")
+KINDS = ("models", "datasets", "protocols", "metrics", "encoders", "reports")
 
 
 def list_kind(kind: str) -> list[dict[str, str]]:
@@ -120,6 +121,11 @@ def _dataset_words(facts: Mapping[str, Any]) -> str:
     return f"{facts['summary']} Lists: {lists}. Licence: {facts['licence']}"
 
 
+def _encoder_words(facts: Mapping[str, Any]) -> str:
+    rate = f" at {facts['sample_rate']} Hz" if facts["sample_rate"] else ""
+    return f"{facts['kind']}{rate} to {facts['dimension']} numbers; {facts['summary']}"
+
+
 def _protocol_row(protocol: ScoringProtocol, package: str) -> dict[str, str]:
     rate = f"{protocol.sample_rate} Hz {protocol.channels}"
     items = f"{protocol.expected_items or '?'} items"
@@ -134,5 +140,6 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "models": _model_words,
     "datasets": _dataset_words,
     "metrics": _metric_words,
+    "encoders": _encoder_words,
     "reports": lambda facts: str(facts.get("summary", "")),
 }

@@ -333,7 +333,9 @@ def test_the_list_is_also_json(bench: Bench) -> None:
     packages = {row["name"]: row["package"] for row in rows}
     assert packages["demo"] == "sepbench"
     assert packages["kit-16k"] == "sepbench-testkit 1.0"
-    assert set(everything) == {"models", "datasets", "protocols", "metrics", "reports"}
+    assert set(everything) == {
+        *("models", "datasets", "protocols", "metrics", "encoders", "reports")
+    }
 
 
 def test_describe_gives_all_facts_of_a_name(bench: Bench) -> None:

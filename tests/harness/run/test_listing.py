@@ -43,7 +43,33 @@ def test_a_model_is_shown_by_its_card(show: Any) -> None:
     assert row == {"name": "mine", "facts": "text/audio; 16000 Hz; a net", "package": "acme 1.2"}
 
 
-@pytest.mark.parametrize("kind", ["models", "datasets", "metrics"])
+@pytest.mark.parametrize(
+    ("kind", "rate", "words"),
+    [
+        ("audio", 48000, "audio at 48000 Hz to 512 numbers; a net"),
+        ("text", None, "text to 512 numbers; a net"),
+    ],
+)
+def test_an_encoder_is_shown_by_its_card(
+    show: Any, kind: str, rate: int | None, words: str
+) -> None:
+    facts = {"kind": kind, "sample_rate": rate, "dimension": 512, "summary": "a net"}
+
+    (row,) = show("encoders", facts)
+
+    assert row["facts"] == words
+
+
+def test_describe_says_what_an_encoder_does_with_long_clips() -> None:
+    ((kind, facts),) = describe("clap-audio")
+
+    assert kind == "encoder"
+    assert facts["sample_rate"] == 48_000
+    assert facts["crop"].startswith("first 10 s")
+    assert facts["target"] == "sepbench.baselines.encoders.clap:ClapAudio"
+
+
+@pytest.mark.parametrize("kind", ["models", "datasets", "metrics", "encoders"])
 def test_a_card_of_another_kind_is_shown_as_broken(show: Any, kind: str) -> None:
     (row,) = show(kind, {"color": "red"})
 
