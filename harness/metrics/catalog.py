@@ -53,6 +53,9 @@ CATALOG = {
     "csig": "sepbench.harness.metrics.speech:SPEECH",
     "cbak": "sepbench.harness.metrics.speech:SPEECH",
     "covl": "sepbench.harness.metrics.speech:SPEECH",
+    # Made where the encoder can be handed over; a name only, nothing is imported from here.
+    "clapscore": "sepbench.harness.run.clapscore:CLAP_SCORE",
+    "clapscore_audio": "sepbench.harness.run.clapscore:CLAP_SCORE",
     "squim_stoi": "sepbench.harness.metrics.squim:SQUIM",
     "squim_pesq": "sepbench.harness.metrics.squim:SQUIM",
     "squim_si_sdr": "sepbench.harness.metrics.squim:SQUIM",

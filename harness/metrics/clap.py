@@ -66,6 +66,7 @@ def clap_score_family(encoder: ClapEncoder | None) -> ClapScore:
         "resampling": "soxr HQ",
         "crop": encoder.crop if encoder else "the encoder's",
         "channels": "mean",
+        "precision": "float32",
     }
     source = "LAION-CLAP, Wu et al., ICASSP 2023; CLAPScore_for_LASS (7077ec7), at the right rate"
     return ClapScore(
@@ -141,8 +142,8 @@ class ClapScore:
         if self.encoder is None:
             raise MissingNetworkError(
                 f"{', '.join(sorted(wanted)) or 'CLAPScore'} needs a CLAP encoder with its "
-                "checkpoint, and none is installed. Install the weights of a CLAP query encoder, "
-                "or leave the metric out."
+                "checkpoint, and none is installed. Get one with: bench weights pull clap. Or leave "
+                "the metric out."
             )
         return self.encoder
 

@@ -58,7 +58,7 @@ def describe(name: str) -> list[tuple[str, dict[str, Any]]]:
             found.append((kind.removesuffix("s"), shown | {"target": entry.target}))
     protocols = all_protocols()
     found += [
-        ("protocol", asdict(protocol) | {"from": package})
+        ("protocol", asdict(protocol) | {"aggregate": protocol.aggregate.words, "from": package})
         for protocol, package in protocols
         if protocol.name == name
     ]

@@ -9,6 +9,7 @@ import pytest
 
 from sepbench.baselines.catalog import CATALOG
 from sepbench.harness.api import BaselineCard, QuerySeparator, SceneSeparator
+from sepbench.harness.errors import MissingWeightsError
 
 LISTING = """
 import importlib, sys
@@ -78,5 +79,12 @@ def test_settings_are_keywords_with_defaults_and_types(name):
 
 
 @pytest.mark.parametrize("name", CATALOG)
-def test_loading_needs_no_weights(name):
-    load(name)().load("cpu")
+def test_loading_needs_no_weights_or_says_which(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEPBENCH_WEIGHTS", str(tmp_path))
+    made = load(name)
+
+    if hasattr(made, "weights"):
+        with pytest.raises(MissingWeightsError, match="bench weights"):
+            made().load("cpu")
+    else:
+        made().load("cpu")

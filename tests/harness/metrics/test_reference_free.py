@@ -159,7 +159,7 @@ def test_without_an_encoder_it_has_cards_and_refuses_in_words():
     assert isinstance(family, MetricFamily)
     assert len(family.cards) == 2
     with pytest.raises(
-        MissingNetworkError, match=r"clapscore needs a CLAP encoder.*Install the weights"
+        MissingNetworkError, match=r"clapscore needs a CLAP encoder.*bench weights pull clap"
     ) as refusal:
         family.score(scene(item(tone(1, 0), text="0")), frozenset({"clapscore"}))
     assert isinstance(refusal.value, UsageError)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sepbench.baselines.audiosep.layout import FIXED, build_network, check, read_parts
+from sepbench.harness.errors import CheckpointError
+
+POSITIONS = "query_encoder.model.text_branch.embeddings.position_ids"
+
+
+def save(folder, contents):
+    path = folder / "audiosep.ckpt"
+    torch.save(contents, path)
+    return path
+
+
+def prefixed(separator):
+    return {f"ss_model.{name}": tensor for name, tensor in separator.items()} | {
+        POSITIONS: torch.arange(514)[None],
+        "query_encoder.model.logit_scale_a": torch.tensor(1.0),
+    }
+
+
+@pytest.mark.parametrize("form", ["training", "flat", "bare"])
+def test_every_published_form_gives_the_same_separator(tmp_path, separator_state, form):
+    fixed = {name: torch.zeros(2) for name in FIXED}
+    full = {**separator_state, **fixed}
+    contents = {
+        "training": {
+            "epoch": 3,
+            "optimizer_states": [{"state": {0: torch.zeros(3)}}],
+            "state_dict": prefixed(full),
+        },
+        "flat": prefixed(full),
+        "bare": full,
+    }[form]
+
+    parts = read_parts(save(tmp_path, contents))
+    network = build_network(parts.separator, what="file")
+
+    assert set(parts.encoder) == (set() if form == "bare" else {"logit_scale_a"})
+    assert network.state_dict().keys() == separator_state.keys()
+    assert all(torch.equal(t, separator_state[n]) for n, t in network.state_dict().items())
+    assert not network.training
+
+
+def test_the_check_of_a_lone_separator_says_that_the_encoder_is_missing(tmp_path, separator_state):
+    said = check(save(tmp_path, separator_state))
+
+    assert said.startswith("AudioSep's separator alone, 327 tensors; a query encoder")
+
+
+def test_the_check_refuses_a_query_encoder_that_is_no_clap(tmp_path, separator_state):
+    with pytest.raises(CheckpointError, match="clap-text"):
+        check(save(tmp_path, prefixed(separator_state)))
+
+
+def test_missing_and_misshapen_tensors_are_named(tmp_path, separator_state):
+    state = dict(separator_state)
+    del state["base.after_conv.bias"]
+    state["base.bn0.weight"] = torch.ones(513)
+
+    with pytest.raises(CheckpointError) as refused:
+        check(save(tmp_path, state))
+
+    assert "missing (1): base.after_conv.bias" in str(refused.value)
+    assert "base.bn0.weight (513,), not (1025,)" in str(refused.value)
+    assert len(str(refused.value).splitlines()) <= 10
+
+
+def test_tensors_nobody_knows_are_named(tmp_path, separator_state):
+    state = {**separator_state, "base.extra.weight": torch.ones(1)}
+
+    with pytest.raises(CheckpointError, match=r"unknown \(1\): base.extra.weight"):
+        check(save(tmp_path, state))
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [
+        ({"module.text_encoder.weight": torch.ones(1)}, "holds module.text_encoder.weight, where"),
+        ({"state_dict": {}}, "is no AudioSep checkpoint: it holds nothing"),
+        ({"state_dict": 3}, "its 'state_dict' is no mapping"),
+        (
+            {"ss_model.base.x": torch.ones(1), "clap.x": torch.ones(1)},
+            "holds clap.x, where only names with ss_model. or query_encoder.model. are expected",
+        ),
+    ],
+)
+def test_other_architectures_are_named(tmp_path, contents, words):
+    with pytest.raises(CheckpointError, match=words):
+        check(save(tmp_path, contents))
