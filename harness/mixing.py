@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from sepbench.harness.api import Samples
-from sepbench.harness.errors import DatasetError
+from sepbench.harness.errors import AudioMismatchError, DatasetError
 
 
 def mean_power(samples: Samples) -> float:
@@ -33,6 +33,43 @@ def scale_to_snr(target: Samples, interference: Samples, snr_db: float) -> Sampl
         raise DatasetError(f"Cannot mix at {snr_db} dB: the {which} is silent.")
     gain = np.sqrt(power_target / power_interference) * 10.0 ** (-snr_db / 20.0)
     return np.asarray(interference * gain, dtype=np.float32)
+
+
+def mix_at_peak_ratio(
+    target: Samples, interference: Samples, ratio_db: float
+) -> tuple[Samples, Samples, Samples]:
+    """Mix at a ratio of peaks, not of energies: the rule of LASS-Net's evaluation.
+
+    Both signals are scaled to a peak of 1, the interference divided by 10^(ratio_db / 20), and all
+    three divided by the highest peak of target, interference and mixture. At 0 dB the energies may
+    differ by any amount.
+
+    Args:
+        target: (C, N), not silent.
+        interference: (C, N), not silent.
+        ratio_db: peak of target over interference in dB.
+
+    Returns:
+        Target, interference and their sum, (C, N) each; the loudest of them peaks at 1.
+
+    Raises:
+        AudioMismatchError: the shapes differ.
+        DatasetError: one of the signals is silent, so it has no peak to scale.
+    """
+    if target.shape != interference.shape:
+        raise AudioMismatchError(
+            f"Cannot mix shapes {target.shape} and {interference.shape} (channels, samples)."
+        )
+    peaks = [float(np.abs(signal).max(initial=0.0)) for signal in (target, interference)]
+    if 0.0 in peaks:
+        which = "target" if peaks[0] == 0.0 else "interference"
+        raise DatasetError(f"Cannot mix at a peak ratio of {ratio_db} dB: the {which} is silent.")
+    first = target.astype(np.float64) / peaks[0]
+    second = interference.astype(np.float64) / (peaks[1] * 10.0 ** (ratio_db / 20.0))
+    signals = (first, second, first + second)
+    highest = max(float(np.abs(signal).max()) for signal in signals)
+    scaled = [np.asarray(signal / highest, dtype=np.float32) for signal in signals]
+    return scaled[0], scaled[1], scaled[2]
 
 
 def declip(signals: tuple[Samples, ...], mixture: Samples, peak: float) -> tuple[Samples, ...]:

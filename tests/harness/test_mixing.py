@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sepbench.harness.errors import DatasetError
+from sepbench.harness.errors import AudioMismatchError, DatasetError
 from sepbench.harness.mixing import (
     declip,
     loop_to_length,
     mean_power,
+    mix_at_peak_ratio,
     pad_to_length,
     scale_to_snr,
 )
@@ -102,3 +103,84 @@ def test_short_signal_is_padded_with_zeros_at_its_end() -> None:
 
     np.testing.assert_array_equal(padded, [[0, 1, 2, 0, 0]] * 2)
     assert padded.dtype == np.float32
+
+
+@pytest.mark.parametrize("ratio_db", [0.0, 6.0, -6.0, 20.0])
+def test_peak_ratio_is_that_of_the_mixed_signals(ratio_db: float) -> None:
+    rng = np.random.default_rng(4)
+    target = rng.normal(0, 0.2, (1, 3000)).astype(np.float32)
+    interference = rng.uniform(-0.01, 0.01, (1, 3000)).astype(np.float32)
+
+    first, second, mixture = mix_at_peak_ratio(target, interference, ratio_db)
+
+    peaks = np.abs(first).max() / np.abs(second).max()
+    assert 20 * np.log10(peaks) == pytest.approx(ratio_db, abs=1e-5)
+    np.testing.assert_allclose(first + second, mixture, atol=1e-6)
+    assert first.dtype == second.dtype == mixture.dtype == np.float32
+
+
+def test_peak_ratio_mixture_is_the_closed_form_of_the_published_recipe() -> None:
+    target = np.array([[0.5, -0.25, 0.0, 0.1]], dtype=np.float32)
+    interference = np.array([[2.0, -4.0, 1.0, 0.0]], dtype=np.float32)
+
+    first, second, mixture = mix_at_peak_ratio(target, interference, 0.0)
+
+    # s/max|s| = 1 -.5 0 .2 and n/max|n| = .5 -1 .25 0; their sum 1.5 -1.5 .25 .2 peaks at 1.5.
+    np.testing.assert_allclose(first, [[1 / 1.5, -0.5 / 1.5, 0, 0.2 / 1.5]], rtol=1e-6)
+    np.testing.assert_allclose(second, [[0.5 / 1.5, -1 / 1.5, 0.25 / 1.5, 0]], rtol=1e-6)
+    np.testing.assert_allclose(mixture, [[1, -1, 0.25 / 1.5, 0.2 / 1.5]], rtol=1e-6)
+
+
+def test_signals_that_cancel_are_scaled_by_the_loudest_of_the_three() -> None:
+    target = constant(0.5)
+
+    first, second, mixture = mix_at_peak_ratio(target, -target, 0.0)
+
+    np.testing.assert_array_equal(first, 1.0)
+    np.testing.assert_array_equal(second, -1.0)
+    np.testing.assert_array_equal(mixture, 0.0)
+
+
+def test_louder_interference_at_a_negative_peak_ratio_stays_within_full_scale() -> None:
+    signals = mix_at_peak_ratio(constant(0.3), constant(0.3), -20.0)
+
+    assert max(float(np.abs(signal).max()) for signal in signals) == pytest.approx(1.0)
+    np.testing.assert_allclose(signals[0], 1 / 11, rtol=1e-6)
+
+
+def test_peak_ratio_of_zero_is_not_an_energy_ratio_of_zero() -> None:
+    rng = np.random.default_rng(5)
+    gaussian = rng.normal(0, 0.2, (1, 20000)).astype(np.float32)
+    uniform = rng.uniform(-0.2, 0.2, (1, 20000)).astype(np.float32)
+
+    first, second, _ = mix_at_peak_ratio(gaussian, uniform, 0.0)
+
+    assert 10 * np.log10(mean_power(first) / mean_power(second)) < -5
+
+
+@pytest.mark.parametrize(
+    ("target", "interference", "which"), [(0.0, 1.0, "target"), (1.0, 0.0, "interference")]
+)
+def test_silence_has_no_peak_to_scale(target: float, interference: float, which: str) -> None:
+    with pytest.raises(DatasetError, match=f"peak ratio of 0.0 dB: the {which} is silent"):
+        mix_at_peak_ratio(constant(target), constant(interference), 0.0)
+
+
+def test_signals_of_other_shapes_are_not_mixed_at_a_peak_ratio() -> None:
+    with pytest.raises(AudioMismatchError, match=r"\(1, 4\) and \(2, 4\)"):
+        mix_at_peak_ratio(constant(1.0), constant(1.0, channels=2), 0.0)
+
+
+@pytest.mark.parametrize("snr_db", [-15, 0, 15])
+def test_energy_ratio_and_declipping_together_are_the_rule_of_dcase_2024(snr_db: int) -> None:
+    rng = np.random.default_rng(6)
+    target, noise = (rng.uniform(-0.9, 0.9, (1, 4000)).astype(np.float32) for _ in range(2))
+    factor = np.sqrt(np.mean(target**2) / np.mean(noise**2) / 10 ** (snr_db / 10))
+    summed = target + factor * noise
+    gain = 0.9 / np.abs(summed).max()
+
+    scaled = scale_to_snr(target, noise, snr_db)
+    first, _, mixture = declip((target, scaled), target + scaled, 0.9)
+
+    np.testing.assert_allclose(mixture, gain * summed, atol=1e-6)
+    np.testing.assert_allclose(first, gain * target, atol=1e-6)
