@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from sepbench.harness.aggregate import Cell, Column, Row, Table
@@ -16,7 +17,7 @@ def render(board: Leaderboard) -> str:
 def _table(table: Table) -> str:
     # BSS Eval improvements are in the files; a terminal is narrow.
     columns = [c for c in table.columns if not (c.improvement and c.metric.startswith("bss_"))]
-    lines = [["Model", "Query", *(_short(c) for c in columns), "Scored", "RTF"]]
+    lines = [["Model", "Query", *_heads(columns), "Scored", "RTF"]]
     lines += [_line(row, columns) for row in table.rows]
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
     text = [f"{table.dataset} · {table.protocol} ({table.aggregate}, dB)"]
@@ -35,6 +36,16 @@ def _table(table: Table) -> str:
 def _one_line(text: str) -> str:
     """A note may quote a stranger's error of several lines."""
     return " ".join(text.split())
+
+
+def _heads(columns: Sequence[Column]) -> list[str]:
+    """Short names; where two columns would share one, their ids."""
+    short = [_short(column) for column in columns]
+    counted = Counter(short)
+    return [
+        name if counted[name] == 1 else column.name
+        for name, column in zip(short, columns, strict=True)
+    ]
 
 
 def _short(column: Column) -> str:

@@ -354,3 +354,15 @@ def test_no_line_of_the_csv_differs_in_length(tmp_path: Path) -> None:
 
     assert {len(cells) for cells in rows} == {len(rows[0])}
     assert len(set(rows[0])) == len(rows[0])
+
+
+def test_two_metrics_that_would_share_a_short_name_are_told_apart_by_their_ids() -> None:
+    columns = tuple(
+        dataclasses.replace(COLUMNS[0], name=name, metric=name, title=title)
+        for name, title in (("sdr", "SDR"), ("audiosep_sdr", "SDR (AudioSep)"), ("stoi", "STOI"))
+    )
+    table = dataclasses.replace(BOARD.tables[0], columns=columns)
+
+    head = text.render(Leaderboard(tables=(table,))).splitlines()[1].split()
+
+    assert head == ["Model", "Query", "sdr", "audiosep_sdr", "STOI", "Scored", "RTF"]
