@@ -121,7 +121,8 @@ MARKDOWN = """\
 | mixture *lower bound* | – | 0.00 ±1.00 | – | 0.50 | – | 4/4 ✓ | – | – | – | – | – |
 | net<sup>1</sup><sup>2</sup><sup>3</sup><sup>4</sup><sup>5</sup> | audio ×3 | 0.33 ±0.40 \
 | 5.00 ±1.25 | >60 | 12.00 | 3/4 (1 failed) | 0.012 | 1,235 MB | 28.1 M | 27.5 G | cuda:0 float32 |
-| twin<sup>1</sup> | audio ×3 | – | – | – | – | 3/4 | 0.012 | 1,235 MB | 28.1 M | 27.5 G | cuda:0 float32 |
+| twin<sup>1</sup> | audio ×3 | – | – | – | – | 3/4 | 0.012 | 1,235 MB | 28.1 M | 27.5 G | \
+cuda:0 float32 |
 | asked<sup>6</sup> | text | – | – | – | – | n/a | – | – | – | – | – |
 
 Mean over items ± half the 95 % bootstrap interval, clustered by target recording. SI-SDR = \
