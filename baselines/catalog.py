@@ -8,4 +8,9 @@ CATALOG = {
     "oracle-ibm": "sepbench.baselines.oracle:IdealBinaryMask",
     "oracle-mwf": "sepbench.baselines.oracle:MultichannelWiener",
     "nmf": "sepbench.baselines.nmf:QueryNmf",
+    "lassnet": "sepbench.baselines.lassnet.adapter:LassNet",
+    "audiosep-clap": "sepbench.baselines.audiosep.adapter:AudioSepClap",
+    "audiosep-hive": "sepbench.baselines.audiosep.adapter:AudioSepHive",
+    "audiosep-clip": "sepbench.baselines.audiosep.adapter:AudioSepClip",
+    "stsed": "sepbench.baselines.stsed.adapter:StSed",
 }

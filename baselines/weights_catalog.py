@@ -82,7 +82,9 @@ class WeightsEntry:
 
 
 _AUDIOSEP = "sepbench.baselines.audiosep.layout:check"
-_TOKENIZERS = "sepbench.baselines.encoders.tokenizers"
+_ENCODERS = "sepbench.baselines.encoders"
+_TOKENIZERS = f"{_ENCODERS}.tokenizers"
+_STSED_BY_HAND = "linked from the readme of the authors of arXiv 2112.07891, on a file-sharing site"
 
 _ENTRIES = (
     WeightsEntry(
@@ -243,6 +245,126 @@ _ENTRIES = (
         repository="FacebookAI/roberta-base",
         revision="e2da8e2f811d1448a5b465c236feacd80ffbac7b",
         licence="MIT",
+    ),
+    WeightsEntry(
+        name="cnn14",
+        summary="CNN14 of PANNs at 32 kHz, a query encoder",
+        kind="checkpoint",
+        files=(WeightsFile(path="Cnn14_mAP=0.431.pth"),),
+        check=f"{_ENCODERS}.cnn14:check",
+        licence="code MIT; for the weights see their record",
+        by_hand="Zenodo record 3987831, which no pull reaches",
+    ),
+    WeightsEntry(
+        name="cnn14-16k",
+        summary="CNN14 of PANNs at 16 kHz, a query encoder",
+        kind="checkpoint",
+        files=(WeightsFile(path="Cnn14_16k_mAP=0.438.pth"),),
+        check=f"{_ENCODERS}.cnn14:check_16k",
+        licence="code MIT; for the weights see their record",
+        by_hand="Zenodo record 3987831, which no pull reaches",
+    ),
+    WeightsEntry(
+        name="vggish",
+        summary="VGGish, a query encoder",
+        kind="checkpoint",
+        files=(WeightsFile(path="vggish-10086976.pth"),),
+        check=f"{_ENCODERS}.vggish:check",
+        licence="Apache-2.0",
+        by_hand="release v0.1 of harritaylor/torchvggish on GitHub, which no pull reaches",
+    ),
+    WeightsEntry(
+        name="vggish-pca",
+        summary="VGGish's whitening, for its 8-bit output",
+        kind="checkpoint",
+        files=(WeightsFile(path="vggish_pca_params-970ea276.pth"),),
+        check=f"{_ENCODERS}.vggish:check_pca",
+        licence="Apache-2.0",
+        needs=("vggish",),
+        by_hand="release v0.1 of harritaylor/torchvggish on GitHub, which no pull reaches",
+    ),
+    WeightsEntry(
+        name="ast",
+        summary="AST fine-tuned on AudioSet, a query encoder",
+        kind="checkpoint",
+        files=(WeightsFile(path="model.safetensors", saved_as="ast.safetensors"),),
+        check=f"{_ENCODERS}.ast:check",
+        repository="MIT/ast-finetuned-audioset-10-10-0.4593",
+        revision="f826b80d28226b62986cc218e5cec390b1096902",
+        licence="BSD-3-Clause",
+    ),
+    WeightsEntry(
+        name="wav2vec2",
+        summary="wav2vec 2.0 large of VoxPopuli, a query encoder",
+        kind="checkpoint",
+        files=(WeightsFile(path="pytorch_model.bin", saved_as="wav2vec2-large.bin"),),
+        check=f"{_ENCODERS}.wav2vec2:check",
+        repository="facebook/wav2vec2-large-100k-voxpopuli",
+        revision="356d3601347971f29d011cc18a99b2feff4eb376",
+        licence="CC-BY-NC-4.0",
+    ),
+    WeightsEntry(
+        name="wav2vec2-base",
+        summary="wav2vec 2.0 base, a query encoder",
+        kind="checkpoint",
+        files=(WeightsFile(path="pytorch_model.bin", saved_as="wav2vec2-base.bin"),),
+        check=f"{_ENCODERS}.wav2vec2:check_base",
+        repository="facebook/wav2vec2-base",
+        revision="0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8",
+        licence="Apache-2.0",
+    ),
+    WeightsEntry(
+        name="wav2clip",
+        summary="Wav2CLIP, a query encoder in CLIP's space",
+        kind="checkpoint",
+        files=(WeightsFile(path="Wav2CLIP.pt"),),
+        check=f"{_ENCODERS}.wav2clip:check",
+        licence="MIT",
+        by_hand="release v0.1.0-alpha of descriptinc/lyrebird-wav2clip, which no pull reaches",
+    ),
+    WeightsEntry(
+        name="audiomae",
+        summary="Audio-MAE ViT-B, pre-trained or fine-tuned, a query encoder",
+        kind="checkpoint",
+        files=(WeightsFile(path="pretrained.pth", saved_as="audiomae.pth"),),
+        check=f"{_ENCODERS}.audiomae:check",
+        licence="CC-BY-NC-4.0",
+        by_hand="linked from the readme of facebookresearch/AudioMAE, on a file-sharing site",
+    ),
+    WeightsEntry(
+        name="passt",
+        summary="PaSST-S trained on AudioSet, a query encoder",
+        kind="checkpoint",
+        files=(WeightsFile(path="passt-s-f128-p16-s10-ap.476-swa.pt"),),
+        check=f"{_ENCODERS}.passt:check",
+        licence="code Apache-2.0; none stated for the weights",
+        by_hand="release v0.0.1-audioset of kkoutini/PaSST on GitHub, which no pull reaches",
+    ),
+    WeightsEntry(
+        name="htsat",
+        summary="HTS-AT with a 2048-d latent, ST-SED's sound event detector, 32 kHz",
+        kind="checkpoint",
+        files=(WeightsFile(path="htsat_audioset_2048d.ckpt"),),
+        check="sepbench.baselines.stsed.layout:check_sed",
+        by_hand=_STSED_BY_HAND,
+    ),
+    WeightsEntry(
+        name="stsed",
+        summary="ST-SED's separator, trained on all classes of AudioSet, 32 kHz",
+        kind="checkpoint",
+        files=(WeightsFile(path="zeroshot_asp_full.ckpt"),),
+        check="sepbench.baselines.stsed.layout:check_separator",
+        needs=("htsat",),
+        by_hand=_STSED_BY_HAND,
+    ),
+    WeightsEntry(
+        name="stsed-held-out",
+        summary="ST-SED's separator, trained without ten classes of AudioSet",
+        kind="checkpoint",
+        files=(WeightsFile(path="zeroshot_asp_held_out.ckpt"),),
+        check="sepbench.baselines.stsed.layout:check_separator",
+        needs=("htsat",),
+        by_hand=_STSED_BY_HAND,
     ),
 )
 

@@ -1,0 +1,1 @@
+"""ST-SED: separation by audio examples, conditioned on the latent of a sound event detector."""
