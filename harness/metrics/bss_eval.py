@@ -23,7 +23,7 @@ where a source is a low-passed bass), in every implementation, museval's include
 
 Memory. Signals are read in blocks. Beside them stand the Gram matrix of the references,
 (S·C·512)² numbers, and its factor: 134 MB each for 4 stereo sources, 16 MB for 3 mono ones. Peak
-memory grew by 0.5 GB for 4 stereo sources; more where empty bands ask for a second look.
+memory grew by 0.4 GB for 4 stereo sources; more where empty bands ask for a second look.
 
 Dimensions: S sources, C channels, N samples, W windows.
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sepbench.harness.errors import UndefinedScoreError
 from sepbench.harness.metrics import bss_projection
-from sepbench.harness.metrics.bss_projection import System, column_dot, gram, unexplained
+from sepbench.harness.metrics.bss_projection import System, gram, quadratic, unexplained
 
 SAME_SOUND = 1e-9
 """A reference with less than this share of its own (90 dB down) is a filtered copy of others.
@@ -84,7 +84,7 @@ def energy_shares(
 
     filters = system.solve(right[:, num:])  # (K, E)
     leak = filters - alone
-    interference = column_dot(leak, system.matrix @ leak)
+    interference = quadratic(system.matrix, leak)
     artefact = unexplained(system.matrix, right[:, num:], one[num:], filters)
     shares = torch.stack([share, interference, artefact])
     # Projections onto a part and onto the whole: 0 ≤ |P_j ŝ|² ≤ |Pŝ|² ≤ |ŝ|². What breaks this by

@@ -142,8 +142,8 @@ class ClapScore:
         if self.encoder is None:
             raise MissingNetworkError(
                 f"{', '.join(sorted(wanted)) or 'CLAPScore'} needs a CLAP encoder with its "
-                "checkpoint, and none is installed. Get one with: bench weights pull clap. Or leave "
-                "the metric out."
+                "checkpoint, and none is installed. Get one with: bench weights pull clap. Or "
+                "leave the metric out."
             )
         return self.encoder
 

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sepbench.harness.metrics import bss_projection
-from sepbench.harness.metrics.bss_projection import System, correlations, gram, read, unexplained
+from sepbench.harness.metrics.bss_projection import (
+    System,
+    cholesky,
+    correlations,
+    gram,
+    read,
+    unexplained,
+)
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -70,6 +77,18 @@ def test_a_part_of_a_system_solves_like_that_part_alone():
     for rows in (slice(0, 16), slice(16, 32)):
         alone = torch.linalg.solve(system.matrix[rows, rows], right)
         torch.testing.assert_close(system.part(rows).solve(right), alone)
+
+
+@pytest.mark.parametrize("rows", [1, 48, 512])
+def test_a_factor_belongs_to_its_matrix_and_leaves_it_as_it_was(rows):
+    delayed = noise(rows, 2 * rows)
+    matrix = delayed @ delayed.T
+    before = matrix.clone()
+
+    factor = cholesky(matrix)
+
+    torch.testing.assert_close((factor @ factor.T)[:rows, :rows], before)
+    assert torch.equal(matrix, before)
 
 
 def test_a_matrix_that_is_not_positive_definite_is_solved_by_elimination():
