@@ -33,7 +33,11 @@ STORE = (
     "harness.workspace_lock",
 )
 PROBING = ("harness.probing", "harness.probing.*")
-TABLES = ("harness.aggregate", "harness.averages")
+TABLES = (
+    *("harness.aggregate", "harness.averages", "harness.item_scores", "harness.paired"),
+    *("harness.compare", "harness.sensitivity", "harness.breakdown", "harness.published"),
+    "harness.contamination",
+)
 RUN = ("harness.run", "harness.run.*")
 # Who may import whom: the first pattern that fits a module decides.
 ARROWS: dict[str, tuple[str, ...]] = {
@@ -60,13 +64,30 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "harness.stored_scores": (*API, *RECORDS, "harness.store", "harness.store_results"),
     "harness.store*": (*API, *RECORDS, "harness.plan", *STORE),
     "harness.averages": API,
+    "harness.contamination": (),
     "harness.probing*": (*API, "harness.audio", "harness.averages", "harness.identity", *PROBING),
     "harness.aggregate": (
         *API,
         *RECORDS,
         "harness.averages",
+        "harness.contamination",
         "harness.store",
         "harness.stored_scores",
+    ),
+    "harness.paired": API,
+    "harness.item_scores": (
+        *(*API, *RECORDS),
+        *("harness.store", "harness.store_results", "harness.stored_scores"),
+    ),
+    "harness.compare": (*API, "harness.paired", "harness.item_scores", "harness.store"),
+    "harness.sensitivity": (*API, "harness.compare", "harness.item_scores", "harness.store"),
+    "harness.breakdown": (
+        *(*API, "harness.averages", "harness.item_scores"),
+        *("harness.store", "harness.stored_scores"),
+    ),
+    "harness.published": (
+        *(*API, "harness.aggregate", "harness.breakdown", "harness.item_scores"),
+        "harness.store",
     ),
     "harness.configs*": (),
     "harness.run*": (
@@ -84,7 +105,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "datasets*": (*("datasets.*", *API, "harness.audio", "harness.mixing"),),
     "reports*": (
         *("reports", "reports.*", *API),
-        *("harness.aggregate", "harness.store"),
+        *(*TABLES, "harness.store"),
     ),
 }
 HEAVY = {

@@ -97,6 +97,10 @@ class FastDecoder(nn.Module):
         raised = raised.view(batch, frames, bins, up, across, -1).transpose(2, 3)
         raised = _first(raised.reshape(batch, frames * up, bins * across, -1))
         # What [raised, skip] becomes when it is scaled, without the two being joined before.
+        if torch.compiler.is_compiling():  # it joins and scales in one pass, and takes no views
+            joined = torch.cat([raised, skip.to(raised.dtype)], dim=1)
+            activated = _scaled(joined, self.inner.scale1, inner1)
+            return self.inner.after(activated, [raised, skip], inner2)
         out = raised.shape[1]
         scale, kind = self.inner.scale1.to(raised.dtype), raised.dtype
         inner1 = inner1.to(kind)

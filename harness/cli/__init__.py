@@ -22,7 +22,9 @@ COMMANDS = {
     "describe": ("describe", "Everything known about one name."),
     "check": ("check", "Put a model plugin through its contract on tiny data."),
     "score": ("score", "Score a folder of estimates against its references."),
+    "probe": ("probe", "How good is an encoder's query space? On labelled clips."),
     "report": ("report", "Write leaderboards from a workspace."),
+    "compare": ("compare", "Is one row better than another? Paired, with intervals and p."),
     "weights": ("weights", "Checkpoints and tokenizers: what is there, fetch or add it."),
     "doctor": ("doctor", "Versions, codecs, devices, disk: is this machine ready?"),
 }

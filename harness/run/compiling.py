@@ -9,8 +9,8 @@ from typing import Literal
 from sepbench.harness.errors import SettingError
 
 ITEMS_THAT_PAY = 60
-"""Compiling AudioSep on two CPU cores takes about as long as it saves on so many 10-s items
-(`tests/bench/separators.py`)."""
+"""On a GPU. On the CPU compiling gains nothing: the networks are prepared for it by hand, and what
+is left is convolutions (`python tests/bench/separators.py --compile`)."""
 
 
 def compiler() -> str | None:
@@ -19,23 +19,29 @@ def compiler() -> str | None:
     return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
-def should_compile(choice: Literal["auto", "on", "off"], items: int) -> bool:
+def should_compile(choice: Literal["auto", "on", "off"], items: int, device: str) -> bool:
     """Decide for one model.
 
     Args:
         choice: the setting `compile`.
         items: left to do with it in this run.
+        device: as it was asked for.
 
     Raises:
         SettingError: compile=on without a compiler.
     """
-    if choice == "off" or (choice == "auto" and items < ITEMS_THAT_PAY):
-        return False
-    if compiler() is not None:
-        return True
-    if choice == "on":
+    if choice == "on" and compiler() is None:
         raise SettingError(
             "compile=on needs a C++ compiler (g++ or clang++, or the one that CXX names), and "
             "there is none. Install one, or use compile=auto."
         )
-    return False
+    if choice != "auto":
+        return choice == "on"
+    return items >= ITEMS_THAT_PAY and compiler() is not None and _is_cuda(device)
+
+
+def _is_cuda(device: str) -> bool:
+    """Whether the model will run on a GPU; torch, which knows, is not imported in the driver."""
+    if device != "auto":
+        return device.startswith("cuda")
+    return shutil.which("nvidia-smi") is not None

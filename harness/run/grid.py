@@ -90,7 +90,7 @@ def plan_grid(settings: RunSettings) -> list[PlannedCell]:
     """
     protocols = open_grid(settings)
     if settings.compile == "on":
-        should_compile("on", 0)  # a refusal belongs before any work
+        should_compile("on", 0, settings.device)  # a refusal belongs before any work
     for protocol, _ in protocols:
         require_metrics(settings.metrics or protocol.metrics)
     return plan_cells(
@@ -239,7 +239,8 @@ def _jobs(works: Sequence[_Work], settings: RunSettings, workspace: Workspace) -
         left[work.cell.model.label] += work.pending
     for work in works:
         if work.positions:
-            compiled = should_compile(settings.compile, left[work.cell.model.label])
+            label = work.cell.model.label
+            compiled = should_compile(settings.compile, left[label], settings.device)
             yield _job(work, settings, workspace, compiled=compiled)
 
 

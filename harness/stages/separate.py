@@ -245,6 +245,10 @@ class SeparationStage:
         seconds = num_samples / rate if rate else 0.0
         compiled = self.spec.compile and hasattr(self._model, "compile_network")
         if compiled:
+            import torch._dynamo
+
+            # A kernel that cannot be built leaves its part of the network as it was.
+            torch._dynamo.config.suppress_errors = True
             self._model.compile_network()
         self.facts = replace(
             self.facts,

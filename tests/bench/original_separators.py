@@ -40,8 +40,9 @@ class OriginalAudioSep(nn.Module):
         missing = LONGEST_TEXT - input_ids.shape[1]
         ids = nn.functional.pad(input_ids, (0, missing), value=PAD_ID)
         mask = nn.functional.pad(torch.ones_like(input_ids), (0, missing))
-        self.text_encoder.encode_tokens(ids, mask)
-        return self.text_encoder.encode_tokens(ids, mask)
+        for _ in range(2):  # the encoder's own method would leave the padding out
+            embedding = self.text_encoder._embed(ids, mask)
+        return nn.functional.normalize(embedding, dim=-1)
 
     def separate(self, mixture: Tensor, condition: Tensor) -> Tensor:
         """The estimate of one mixture, (1, N), (1, D) -> (1, N)."""

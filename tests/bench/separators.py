@@ -165,6 +165,8 @@ def run_ours(model: Any, seconds: float, numbers: range, batch: int) -> tuple[Ti
     start = time.perf_counter()
     ids = torch.cat([ids for ids, _ in items])
     conditions = model.text_encoder.encode_tokens(ids, torch.ones_like(ids))
+    if isinstance(model, LassNet):
+        conditions = model._loaded().additions(conditions)
     text = (now := time.perf_counter()) - start
     estimates: list[Tensor] = []
     for first in range(0, len(items), batch):

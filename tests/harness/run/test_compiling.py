@@ -20,20 +20,22 @@ def a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling.shutil, "which", lambda name: f"/usr/bin/{name}")
 
 
-def test_auto_compiles_where_enough_is_left_to_do(a_compiler: None) -> None:
-    assert not should_compile("auto", ITEMS_THAT_PAY - 1)
-    assert should_compile("auto", ITEMS_THAT_PAY)
+def test_auto_compiles_on_a_gpu_where_enough_is_left_to_do(a_compiler: None) -> None:
+    assert not should_compile("auto", ITEMS_THAT_PAY - 1, "cuda")
+    assert should_compile("auto", ITEMS_THAT_PAY, "cuda:1")
+    assert should_compile("auto", ITEMS_THAT_PAY, "auto")  # nvidia-smi is "there"
+    assert not should_compile("auto", 10**6, "cpu")
 
 
 def test_on_and_off_are_obeyed(a_compiler: None) -> None:
-    assert should_compile("on", 1)
-    assert not should_compile("off", 10**6)
+    assert should_compile("on", 1, "cpu")
+    assert not should_compile("off", 10**6, "cuda")
 
 
 def test_without_a_compiler_auto_stays_off_and_on_is_refused(no_compiler: None) -> None:
-    assert not should_compile("auto", 10**6)
+    assert not should_compile("auto", 10**6, "cuda")
     with pytest.raises(SettingError, match=r"needs a C\+\+ compiler"):
-        should_compile("on", 1)
+        should_compile("on", 1, "cpu")
 
 
 @pytest.mark.parametrize("engine", ["inline", "local"])

@@ -1,0 +1,379 @@
+"""`bench probe`: encoders and a labelled corpus by name, measured one by one."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import inspect
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sepbench.baselines.weights import known_sha256
+from sepbench.harness.api import AudioEncoder, EncoderCard
+from sepbench.harness.errors import (
+    STRANGER_ERRORS,
+    BenchError,
+    MissingExtraError,
+    PluginError,
+    SettingError,
+    UnknownNameError,
+    UsageError,
+    near_matches,
+)
+from sepbench.harness.identity import file_sha256, plain, source_digest
+from sepbench.harness.modules import source_file
+from sepbench.harness.probing.corpus import Corpus, corpus_of, read_corpus
+from sepbench.harness.probing.embed import Embedded, Source, embed_clips
+from sepbench.harness.probing.events import (
+    EventDetector,
+    EventLocator,
+    NamedDetector,
+    match_classes,
+)
+from sepbench.harness.probing.measure import draw_space, locations, measure, measure_events
+from sepbench.harness.probing.published import published_for
+from sepbench.harness.probing.table import (
+    EVENTS,
+    LINEAR,
+    RETRIEVAL,
+    ProbeRow,
+    ProbeTable,
+    few_shot_name,
+    render,
+    write_csv,
+)
+from sepbench.harness.registry import import_target
+from sepbench.harness.run.catalogs import DATASETS, ENCODERS
+from sepbench.harness.run.corpora import find_root, open_dataset
+from sepbench.harness.run.models import ModelRequest, find_open_weights
+from sepbench.harness.run.progress import RunProgress
+from sepbench.harness.stages.device import pick_device
+
+__all__ = ["ProbeRequest", "open_corpus", "probe", "probe_events", "render", "write_csv"]
+
+# Corpora that are part of a dataset: name -> dataset, labels.
+SUBSETS = {
+    "esc10": (
+        "esc50",
+        frozenset(
+            "chainsaw clock_tick crackling_fire crying_baby dog "
+            "helicopter rain rooster sea_waves sneezing".split()
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeRequest:
+    """What is asked.
+
+    Attributes:
+        encoders: as given: NAME, LABEL=NAME or LABEL=module:Class.
+        settings: label -> setting -> value.
+        shots: of the few-shot probe, a column each.
+        cache: folder of embeddings; None = in the user's cache folder.
+    """
+
+    encoders: tuple[str, ...]
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    shots: tuple[int, ...] = (1, 5)
+    device: str = "auto"
+    batch_size: int = 16
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenEncoder:
+    """An encoder that is made and not loaded.
+
+    Attributes:
+        identity: what makes two encoders the same: code, version, settings, checkpoints, crop.
+    """
+
+    label: str
+    encoder: Any
+    identity: Mapping[str, Any]
+
+
+def open_corpus(
+    dataset: str | None, table: Path | None, roots: Mapping[str, str] | None = None
+) -> Corpus:
+    """The corpus that is named: a dataset with labelled clips, or a CSV file.
+
+    Args:
+        dataset: in the registry, or "esc10"; all its pools together.
+        table: CSV file; one of the two is given.
+        roots: dataset -> folder.
+
+    Raises:
+        UsageError: both or none, an unknown name, or a dataset without clips.
+        DatasetError: the clips or the table are not usable.
+    """
+    if table is not None and dataset is None:
+        return read_corpus(table)
+    if table is not None or dataset is None:
+        raise UsageError("Name one corpus: a dataset with -d, or a CSV file with --clips.")
+    roots = roots or {}
+    name, wanted = SUBSETS.get(dataset, (dataset, None))
+    if name not in DATASETS.entries:
+        raise UnknownNameError("corpus", name, [*DATASETS.entries, *SUBSETS])
+    unused = set(roots) - {name, dataset}
+    if unused:
+        raise UsageError(f"--root {sorted(unused)[0]}=…: only {dataset} is probed here.")
+    opened = open_dataset(name, {"root": find_root(dataset, roots.get(dataset, roots.get(name)))})
+    if not opened.card.pools:
+        raise UsageError(f"Dataset {name} has no labelled clips to probe with.")
+    found = {clip.clip_id: clip for pool in opened.card.pools for clip in opened.clips(pool)}
+    clips = [clip for clip in found.values() if wanted is None or wanted & set(clip.labels)]
+    return corpus_of(dataset, clips)
+
+
+def probe(
+    request: ProbeRequest,
+    corpus: Corpus,
+    *,
+    pictures: Path | None = None,
+    written: Callable[[Path], None] = lambda path: None,
+) -> ProbeTable:
+    """Few-shot accuracy, retrieval and linear probe of each encoder; one that fails says so.
+
+    Args:
+        request: encoders and how.
+        corpus: with one label a clip.
+        pictures: folder for a picture an encoder.
+        written: told each picture's path.
+
+    Raises:
+        UsageError: unknown names or settings, or a missing extra; before anything is embedded.
+        NotApplicableError: clips with several labels.
+    """
+    _require_packages(["scikit-learn", "matplotlib"] if pictures else ["scikit-learn"])
+    _ = corpus.labels  # several labels are refused before the long part
+    opened = open_encoders(request)
+    device = str(pick_device(request.device, "float32"))
+
+    def one_row(one: OpenEncoder, progress: RunProgress) -> ProbeRow:
+        embedded = _embed(_embeddings(one, device), corpus, request, progress)
+        if pictures is not None:
+            path = pictures / f"{_file_name(one.label)}.png"
+            draw_space(path, embedded, corpus, f"{one.label} on {corpus.name}")
+            written(path)
+        return measure(one.label, embedded, corpus, request.shots)
+
+    return ProbeTable(
+        corpus=corpus.name,
+        facts=corpus.facts,
+        probes=(*(few_shot_name(shots) for shots in request.shots), RETRIEVAL, LINEAR),
+        rows=tuple(_rows(opened, corpus, one_row)),
+        published=tuple(published_for(corpus)),
+    )
+
+
+def probe_events(request: ProbeRequest, corpus: Corpus, *, locate: str | None = None) -> ProbeTable:
+    """Mean average precision of what event detectors say about whole clips.
+
+    Args:
+        request: encoders that are detectors too; `shots` is not used.
+        corpus: with one label or more a clip.
+        locate: id of a clip in which each of its classes is located.
+
+    Raises:
+        UsageError: as `probe`, or an encoder that tells no events, or no such clip.
+    """
+    _require_packages(["scikit-learn"])
+    clip = next((clip for clip in corpus.clips if clip.clip_id == locate), None)
+    if locate is not None and clip is None:
+        raise UnknownNameError("clip", locate, [clip.clip_id for clip in corpus.clips])
+    opened = [_detector(one, locating=clip is not None) for one in open_encoders(request)]
+    device = str(pick_device(request.device, "float32"))
+    notes: list[str] = []
+
+    def one_row(one: OpenEncoder, progress: RunProgress) -> ProbeRow:
+        matched = match_classes(corpus.classes, one.encoder.class_names)
+        source = _answers(one, device)
+        row, lines = measure_events(
+            one.label, _embed(source, corpus, request, progress), corpus, matched
+        )
+        notes.extend(lines)
+        if clip is not None:
+            source.load()
+            notes.extend(locations(one.label, one.encoder, clip, matched))
+        return row
+
+    return ProbeTable(
+        corpus=corpus.name,
+        facts=corpus.facts,
+        probes=(EVENTS,),
+        rows=tuple(_rows(opened, corpus, one_row)),
+        notes=tuple(notes),
+    )
+
+
+def _detector(one: OpenEncoder, *, locating: bool) -> OpenEncoder:
+    """The same, as a detector with names; those of AudioSet where it has none itself.
+
+    Raises:
+        UsageError: it tells no events, or not where.
+    """
+    encoder = one.encoder
+    if hasattr(encoder, "detect") and not hasattr(encoder, "clipwise"):
+        encoder = NamedDetector(encoder, _audioset_classes())
+    if not isinstance(encoder, EventLocator if locating else EventDetector):
+        needed = ("class_names", "clipwise", *(["locate"] if locating else []))
+        lacking = [name for name in needed if not hasattr(encoder, name)]
+        raise UsageError(
+            f"Encoder '{one.label}' tells no such events: it lacks {', '.join(lacking)}. "
+            "--sed is for sound event detectors."
+        )
+    return replace(one, encoder=encoder)
+
+
+def _audioset_classes() -> list[str]:
+    """AudioSet's 527 classes in its order."""
+    catalog = source_file("sepbench.datasets.catalog")
+    if catalog is None:
+        raise PluginError("sepbench.datasets has no files on disk, so AudioSet has no names here.")
+    text = (catalog.parent / "lists" / "audioset_classes.csv").read_text("utf-8")
+    return [row["display_name"] for row in csv.DictReader(text.splitlines())]
+
+
+def open_encoders(request: ProbeRequest) -> list[OpenEncoder]:
+    """All encoders of a request, made and not loaded.
+
+    Raises:
+        UsageError: unknown names or settings, one label twice, or no audio encoder.
+    """
+    asked = [ModelRequest.parse(text) for text in request.encoders]
+    labels = [one.label for one in asked]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice is not None:
+        raise SettingError(f"Two encoders are called '{twice}'. Name one: -e OTHER={twice}.")
+    unused = set(request.settings) - set(labels)
+    if unused:
+        name = sorted(unused)[0]
+        raise SettingError(
+            f"encoders.{name}… sets an encoder that is not probed.{near_matches(name, labels)}"
+        )
+    return [_open_encoder(one, request.settings.get(one.label, {})) for one in asked]
+
+
+def _open_encoder(asked: ModelRequest, given: Mapping[str, Any]) -> OpenEncoder:
+    label, name = asked.label, asked.name
+    made = import_target(name, f"encoder '{name}'") if ":" in name else ENCODERS.load(name)
+    if not callable(made):
+        raise PluginError(f"Encoder '{label}' names {made!r}; expected a class.")
+    parameters = inspect.signature(made).parameters
+    for key in given:
+        if key not in parameters:
+            raise SettingError(
+                f"Encoder '{label}' has no setting '{key}'.{near_matches(key, parameters)}"
+            )
+    defaults = {k: p.default for k, p in parameters.items() if p.default is not p.empty}
+    settings = {**defaults, **given}
+    settings |= find_open_weights(made, settings)
+    try:
+        encoder = made(**settings)
+    except BenchError:
+        raise
+    except STRANGER_ERRORS as error:  # a stranger's constructor may raise anything
+        raise PluginError(
+            f"Encoder '{label}' cannot be made: {type(error).__name__}: {error}"
+        ) from error
+    card = getattr(encoder, "card", None)
+    if not (isinstance(card, EncoderCard) and isinstance(encoder, AudioEncoder)):
+        raise PluginError(
+            f"Encoder '{label}' lacks one of card, load, encode_audio: it embeds no audio."
+        )
+    identity = {
+        "encoder": name,
+        "version": card.version,
+        "source": source_digest(made.__module__),
+        "settings": {key: _contents(value) for key, value in settings.items()},
+        "sample_rate": card.sample_rate,
+        "crop": card.crop,
+    }
+    return OpenEncoder(label=label, encoder=encoder, identity=identity)
+
+
+def _contents(value: Any) -> Any:
+    """A setting as it counts: a file by its sum, anything else by what it says."""
+    if isinstance(value, str | Path) and Path(value).is_file():
+        return {"sha256": known_sha256(Path(value)) or file_sha256(Path(value))}
+    return plain(value)
+
+
+def _rows(
+    opened: Sequence[OpenEncoder],
+    corpus: Corpus,
+    one_row: Callable[[OpenEncoder, RunProgress], ProbeRow],
+) -> Iterator[ProbeRow]:
+    """A row an encoder; what fails on the way costs its own row only."""
+    with RunProgress(len(corpus.clips) * len(opened), 0) as progress:
+        for one in opened:
+            try:
+                yield one_row(one, progress)
+            except UsageError:
+                raise
+            except BenchError as error:
+                yield ProbeRow(
+                    encoder=one.label, dimension=one.encoder.card.dimension, error=str(error)
+                )
+
+
+def _embeddings(one: OpenEncoder, device: str) -> Source:
+    return Source(
+        name=one.label,
+        sample_rate=one.encoder.card.sample_rate,
+        dimension=one.encoder.card.dimension,
+        identity={**one.identity, "output": "embedding"},
+        load=partial(one.encoder.load, device),
+        encode=one.encoder.encode_audio,
+    )
+
+
+def _answers(one: OpenEncoder, device: str) -> Source:
+    return Source(
+        name=one.label,
+        sample_rate=one.encoder.card.sample_rate,
+        dimension=len(one.encoder.class_names),
+        identity={**one.identity, "output": "clipwise"},
+        load=partial(one.encoder.load, device),
+        encode=one.encoder.clipwise,
+    )
+
+
+def _embed(
+    source: Source, corpus: Corpus, request: ProbeRequest, progress: RunProgress
+) -> Embedded:
+    before = 0
+
+    def report(done: int) -> None:
+        nonlocal before
+        progress.advance(done - before, 0)
+        before = done
+
+    cache = request.cache or _cache_folder()
+    return embed_clips(
+        source, corpus.clips, cache=cache, batch_size=request.batch_size, report=report
+    )
+
+
+def _require_packages(packages: Sequence[str]) -> None:
+    modules = {"scikit-learn": "sklearn"}
+    for package in packages:
+        if importlib.util.find_spec(modules.get(package, package)) is None:
+            raise MissingExtraError("bench probe", package, "probe")
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "sepbench" / "embeddings"
+
+
+def _file_name(label: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", label)
