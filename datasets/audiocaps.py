@@ -22,6 +22,8 @@ from sepbench.datasets.audiocaps_files import (
     read_clips,
 )
 from sepbench.datasets.audiocaps_lists import (
+    LASSNET,
+    PREMIXED,
     TARGET,
     clip_labels,
     lassnet_rows,
@@ -35,10 +37,12 @@ from sepbench.datasets.audiosep_lists import (
     REVISION,
     holds,
     load_premixed,
+    premixed_names,
 )
+from sepbench.datasets.inventory import found_or
 from sepbench.datasets.manifest import require_list, require_pool, require_root
 from sepbench.datasets.pairs import mix_pair
-from sepbench.harness.api import Clip, DatasetCard, ListCard, Scene, SceneRow
+from sepbench.harness.api import Clip, DatasetCard, ListCard, RemoteFile, Scene, SceneRow
 from sepbench.harness.audio import read_audio, resolve_inside
 from sepbench.harness.errors import DatasetError, ManifestError, MissingFileError, MissingRootError
 from sepbench.harness.mixing import mix_at_peak_ratio, pad_to_length
@@ -46,6 +50,40 @@ from sepbench.harness.mixing import mix_at_peak_ratio, pad_to_length
 # Clips are cut from videos to this length; downloads miss it by a few frames.
 CLIP_SECONDS = 10.0
 SEEDED_MIXING = "two 10-s clips at the list's energy ratio, peak above 1 scaled to 0.9"
+
+_ACADEMIC = "captions: academic use"
+_TABLES = "https://github.com/cdjkim/audiocaps/raw/d004db3"
+REMOTE = (
+    RemoteFile(
+        name="dataset/test.csv",
+        url=f"{_TABLES}/dataset/test.csv",
+        size=402246,
+        sha256="b91c4b7ded2f4f6e7db5b9c4983dc1e1dca3d556f505b61e3fd65cac7e1c638a",
+        licence=_ACADEMIC,
+    ),
+    RemoteFile(
+        name="dataset2.0/test.csv",
+        url=f"{_TABLES}/dataset2.0/test.csv",
+        size=397498,
+        sha256="365c8a8a71c9070a8d5dba5dd44f3a781f906632a49cb82b38bebaaa8f3c5ccb",
+        licence=_ACADEMIC,
+    ),
+    RemoteFile(
+        name=PREMIXED.name,
+        url=f"https://{PACKAGE}/raw/944583f/evaluation/metadata/{PREMIXED.name}",
+        size=635210,
+        sha256="c8e99f43b25e5f50ff878c17c3d32fb8e308f731c1b3c63ab9734ef8a81609c0",
+        licence=_ACADEMIC,
+    ),
+    RemoteFile(
+        name=LASSNET.name,
+        url="https://github.com/liuxubo717/LASS/raw/8979776fec4b41d02811fafbc4e2e3e3f2b247f1/"
+        f"dataset/{LASSNET.name}",
+        size=25023,
+        sha256="38c6e714c00d214897f9ee9dbc7526878ed184808ec9f4dd9250a864983a7902",
+        licence="none stated",
+    ),
+)
 
 CARD = DatasetCard(
     name="audiocaps",
@@ -90,6 +128,17 @@ CARD = DatasetCard(
     citation="C. D. Kim, B. Kim, H. Lee, G. Kim, AudioCaps: Generating Captions for Audios in The "
     "Wild, NAACL-HLT 2019",
     sample_rate=32000,
+    steps=(
+        "Ask the corpus's authors for the clips by the form named in the README of "
+        "github.com/cdjkim/audiocaps, and put them into train, val and test (or the root) as "
+        "Y{id}.wav, {id}.wav or the like.",
+        "`bench data prepare audiocaps --yes` fetches the tables of test captions, AudioSep's and "
+        "LASS-Net's lists; LASS-Net's list also needs dataset/train.csv and dataset/val.csv of "
+        "the corpus's repository.",
+        f"For AudioSep's mixtures, follow the link to the evaluation data in the README of "
+        f"{PACKAGE} and download the folder audiocaps into the root.",
+    ),
+    remote=REMOTE,
 )
 
 
@@ -186,6 +235,19 @@ class AudioCaps:
             sources={TARGET: target, OTHER: other},
             files={name: audio.sha256 for name, audio in zip(names, audios, strict=True)},
         )
+
+    def files(self, row: SceneRow) -> Sequence[str]:
+        """Names of a scene's two files.
+
+        Raises:
+            MissingRootError: no folder.
+            ManifestError: a clip lies there twice.
+        """
+        if "index" in row.details:
+            root = require_root(self.root, self.card)
+            return premixed_names(root, self.card.name, row)
+        clips = [row.details[key] for key in ("target", "interference")]
+        return tuple(found_or(f"Y{clip}.wav", self._find, clip) for clip in clips)
 
     def clips(self, pool: str) -> Sequence[Clip]:
         """Clips of all splits on disk; those of the test split have AudioSet labels.

@@ -169,10 +169,15 @@ def load_premixed(root: Path, corpus: str, row: SceneRow, sample_rate: int, *, m
     Raises:
         DatasetError: one of the files is missing or cannot be used.
     """
+    return load_pair(root, row, premixed_names(root, corpus, row), sample_rate, mono=mono)
+
+
+def premixed_names(root: Path, corpus: str, row: SceneRow) -> tuple[str, str]:
+    """Names of target and mixture number `row.details["index"]`, where they lie or should."""
     index = row.details["index"]
     target, mixture = f"segment-{index}.wav", f"mixture-{index}.wav"
     folder = folder_of(root, corpus, mixture)
-    return load_pair(root, row, (folder + target, folder + mixture), sample_rate, mono=mono)
+    return folder + target, folder + mixture
 
 
 def folder_of(root: Path, corpus: str, name: str) -> str:

@@ -67,6 +67,12 @@ CARD = DatasetCard(
     citation="J. F. Gemmeke et al., Audio Set, ICASSP 2017; X. Liu et al., Separate Anything You "
     "Describe, 2023",
     sample_rate=32000,
+    steps=(
+        f"Follow the link to the evaluation data in the README of {PACKAGE} and download the "
+        "folder audioset, with its 527 folders class_id=….",
+        "For example queries, put balanced_train_segments.csv and clips named Y{id}.wav into the "
+        "root, or the clips into balanced_train.",
+    ),
 )
 
 
@@ -123,10 +129,18 @@ class AudioSet:
             DatasetError: a file is missing or cannot be used.
         """
         root = require_root(self.root, self.card)
+        return load_pair(root, row, self.files(row), sample_rate, mono=mono)
+
+    def files(self, row: SceneRow) -> tuple[str, str]:
+        """Names of target and mixture.
+
+        Raises:
+            MissingRootError: no folder.
+        """
+        root = require_root(self.root, self.card)
         name = f"class_id={row.details['class']}/{row.details['pair']}"
         folder = folder_of(root, self.card.name, name + MIXTURE)
-        names = (folder + name + SOURCE, folder + name + MIXTURE)
-        return load_pair(root, row, names, sample_rate, mono=mono)
+        return folder + name + SOURCE, folder + name + MIXTURE
 
     def clips(self, pool: str) -> Sequence[Clip]:
         """Clips on disk as `Y{id}` in the root or in a folder of the split's name.

@@ -21,6 +21,7 @@ from sepbench.datasets.audiosep_lists import (
     ListFile,
     find_list,
     load_premixed,
+    premixed_names,
     read_rows,
     refuse_other_revision,
     require_mixtures,
@@ -33,7 +34,15 @@ from sepbench.datasets.manifest import (
     require_pool,
     require_root,
 )
-from sepbench.harness.api import Clip, DatasetCard, ListCard, Scene, SceneRow, TargetRow
+from sepbench.harness.api import (
+    Clip,
+    DatasetCard,
+    ListCard,
+    RemoteFile,
+    Scene,
+    SceneRow,
+    TargetRow,
+)
 from sepbench.harness.audio import resolve_inside
 from sepbench.harness.errors import MissingFileError
 
@@ -68,6 +77,23 @@ CARD = DatasetCard(
     citation="K. Drossos et al., Clotho, ICASSP 2020; X. Liu et al., Separate Anything You "
     "Describe, 2023",
     sample_rate=32000,
+    steps=(
+        f"Follow the link to the evaluation data in the README of {PACKAGE} and download the "
+        "folder clotho (segment-*.wav and mixture-*.wav).",
+        f"Put {LIST.name} into the same folder: `bench data prepare clotho --yes` fetches it.",
+        "For example queries, unpack the development and validation archives of "
+        "doi.org/10.5281/zenodo.3490683 into folders of these names, with their "
+        "clotho_captions_*.csv beside them.",
+    ),
+    remote=(
+        RemoteFile(
+            name=LIST.name,
+            url=f"https://{PACKAGE}/raw/944583f/evaluation/metadata/{LIST.name}",
+            size=780289,
+            sha256="e56084e442bc6afa05e845ca5aa3cea079bc15fa644bf4b19db9d95e4d5fd6d4",
+            licence="captions: Tampere University licence, non-commercial with attribution",
+        ),
+    ),
 )
 
 
@@ -115,6 +141,14 @@ class Clotho:
         """
         root = require_root(self.root, self.card)
         return load_premixed(root, self.card.name, row, sample_rate, mono=mono)
+
+    def files(self, row: SceneRow) -> Sequence[str]:
+        """Names of target and mixture.
+
+        Raises:
+            MissingRootError: no folder.
+        """
+        return premixed_names(require_root(self.root, self.card), self.card.name, row)
 
     def clips(self, pool: str) -> Sequence[Clip]:
         """Development and validation clips on disk, with five captions each, without labels.

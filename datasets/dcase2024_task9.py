@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sepbench.datasets.audiosep_lists import clip_names
+from sepbench.datasets.inventory import found_or
 from sepbench.datasets.manifest import require_list, require_pool, require_root
 from sepbench.datasets.pairs import mix_pair
 from sepbench.harness.api import Clip, DatasetCard, ListCard, Scene, SceneRow, TargetRow
@@ -44,6 +45,10 @@ CARD = DatasetCard(
     where=f"doi.org/10.5281/zenodo.10886481: {TABLE} and lass_validation.zip, unpacked beside it.",
     citation="DCASE 2024 Challenge, Task 9: Language-Queried Audio Source Separation",
     sample_rate=16000,
+    steps=(
+        f"Download {TABLE} and lass_validation.zip from doi.org/10.5281/zenodo.10886481.",
+        f"Put {TABLE} into a folder and unpack the archive beside it, into lass_validation.",
+    ),
 )
 
 
@@ -113,6 +118,16 @@ class Dcase2024Task9:
             sources={row.targets[0].name: target, OTHER: interference},
             files={name: audio.sha256 for name, audio in zip(names, audios, strict=True)},
         )
+
+    def files(self, row: SceneRow) -> Sequence[str]:
+        """Names of target and noise.
+
+        Raises:
+            MissingRootError: no folder.
+        """
+        root = require_root(self.root, self.card)
+        names = [row.details[key] for key in ("target", "interference")]
+        return tuple(found_or(f"{FOLDERS[0]}/{name}", _find, root, name) for name in names)
 
     def clips(self, pool: str) -> Sequence[Clip]:
         """Clips on disk, with the captions that the list asks for them; without labels.

@@ -148,6 +148,10 @@ class Demo:
             files=files,
         )
 
+    def files(self, row: SceneRow) -> Sequence[str]:
+        """Names of both clips."""
+        return row.details["clip_a"], row.details["clip_b"]
+
     def clips(self, pool: str) -> Sequence[Clip]:
         """The example clips ("queries"), or those that the mixtures are made of ("mixtures").
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sepbench.datasets.esc50_files import clip_files, clips_of_table, find_clip, holds_mixtures
 from sepbench.datasets.esc50_list import clip_labels, esc10_clips, read_list
+from sepbench.datasets.inventory import found_or
 from sepbench.datasets.manifest import refuse_duplicates, require_list, require_pool, require_root
 from sepbench.datasets.pairs import mix_pair, read_target_and_mixture
 from sepbench.harness.api import (
@@ -74,6 +75,12 @@ CARD = DatasetCard(
     ),
     citation="K. J. Piczak, ESC: Dataset for Environmental Sound Classification, ACM MM 2015",
     sample_rate=44100,
+    steps=(
+        "Download the repository github.com/karolpiczak/ESC-50 as a ZIP and unpack it; the root is "
+        "the folder that holds audio and meta.",
+        "For AudioSep's mixtures, follow the link to the evaluation data in the README of "
+        "github.com/Audio-AGI/AudioSep and download the folder esc50 into the root.",
+    ),
 )
 
 
@@ -146,6 +153,18 @@ class Esc50:
         files = {name: audio.sha256 for name, audio in zip(names, audios, strict=True)}
         return _scene(row, sample_rate, mixture, target, interference, files)
 
+    def files(self, row: SceneRow) -> Sequence[str]:
+        """Names of a scene's two files.
+
+        Raises:
+            MissingRootError: no folder.
+        """
+        root = require_root(self.root, self.card)
+        if "index" in row.details:
+            return _premixed_names(root, row)
+        names = [row.details[key] for key in ("target", "interference")]
+        return tuple(found_or(f"audio/{name}", find_clip, root, name) for name in names)
+
     def clips(self, pool: str) -> Sequence[Clip]:
         """All labelled clips on disk, by the corpus's own table or, without one, by their names.
 
@@ -215,18 +234,21 @@ def _rows(list_name: str) -> Iterator[SceneRow]:
 
 
 def _load_premixed(root: Path, row: SceneRow, sample_rate: int, mono: bool) -> Scene:
-    index = row.details["index"]
-    in_root = (root / f"mixture-{index}.wav").is_file() or not (root / "esc50").is_dir()
-    prefix = "" if in_root else "esc50/"
     target, mixture, files = read_target_and_mixture(
         root,
-        f"{prefix}segment-{index}.wav",
-        f"{prefix}mixture-{index}.wav",
+        *_premixed_names(root, row),
         sample_rate=sample_rate,
         mono=mono,
         equal_lengths=False,
     )
     return _scene(row, sample_rate, mixture, target, mixture - target, files)
+
+
+def _premixed_names(root: Path, row: SceneRow) -> tuple[str, str]:
+    index = row.details["index"]
+    in_root = (root / f"mixture-{index}.wav").is_file() or not (root / "esc50").is_dir()
+    prefix = "" if in_root else "esc50/"
+    return f"{prefix}segment-{index}.wav", f"{prefix}mixture-{index}.wav"
 
 
 def _scene(

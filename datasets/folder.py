@@ -127,10 +127,9 @@ class Folder:
         root = require_root(self.root, self.card)
         named = {**row.details["targets"], **row.details["sources"]}
         mixture_file = row.details["mixture"]
-        wanted = [*([mixture_file] if mixture_file else []), *named.values()]
         files: dict[str, str] = {}
         read: list[Samples] = []
-        for name in wanted:
+        for name in self.files(row):
             path = resolve_inside(root, name)
             audio = read_audio(path, sample_rate=sample_rate, mono=mono)
             files[name] = audio.sha256
@@ -152,6 +151,12 @@ class Folder:
             sources=sources,
             files=files,
         )
+
+    def files(self, row: SceneRow) -> Sequence[str]:
+        """Names of the mixture, where there is one, of the targets and of the other sources."""
+        mixture = row.details["mixture"]
+        named = (*row.details["targets"].values(), *row.details["sources"].values())
+        return (mixture, *named) if mixture else named
 
     def clips(self, pool: str) -> Sequence[Clip]:
         """The labelled targets, each its own recording unless the manifest clusters them.

@@ -60,6 +60,11 @@ CARD = DatasetCard(
     citation="Z. Rafii, A. Liutkus, F.-R. Stöter, S. I. Mimilakis, R. Bittner, The MUSDB18 corpus "
     "for music separation, 2017",
     sample_rate=44100,
+    steps=(
+        "Ask for access at doi.org/10.5281/zenodo.1117372 (STEMS, which SiSEC 2018 used) or "
+        "doi.org/10.5281/zenodo.3338373 (HQ).",
+        "Unpack the archive so that train and test lie in one folder.",
+    ),
 )
 
 
@@ -145,6 +150,10 @@ class Musdb18:
             sources=dict(zip(list(signals)[1:], stems, strict=True)),
             files=files,
         )
+
+    def files(self, row: SceneRow) -> Sequence[str]:
+        """Names of a song's files: one of STEMS, five of HQ."""
+        return tuple(dict.fromkeys(name for name, _ in row.details["files"].values()))
 
     def clips(self, pool: str) -> Sequence[Clip]:
         """Whole stems of the training songs of the release that is there, STEMS first.

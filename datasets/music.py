@@ -20,6 +20,7 @@ from sepbench.datasets.audiosep_lists import (
     ListFile,
     clip_names,
     load_premixed,
+    premixed_names,
     read_rows,
     require_mixtures,
 )
@@ -52,6 +53,11 @@ CARD = DatasetCard(
     citation="H. Zhao et al., The Sound of Pixels, ECCV 2018; X. Liu et al., Separate Anything "
     "You Describe, 2023",
     sample_rate=32000,
+    steps=(
+        f"Follow the link to the evaluation data in the README of {PACKAGE} and download the "
+        "folder music.",
+        "For example queries, put solo recordings into folders named by instrument (solo/cello).",
+    ),
 )
 
 
@@ -94,6 +100,14 @@ class Music:
         """
         root = require_root(self.root, self.card)
         return load_premixed(root, self.card.name, row, sample_rate, mono=mono)
+
+    def files(self, row: SceneRow) -> Sequence[str]:
+        """Names of target and mixture.
+
+        Raises:
+            MissingRootError: no folder.
+        """
+        return premixed_names(require_root(self.root, self.card), self.card.name, row)
 
     def clips(self, pool: str) -> Sequence[Clip]:
         """Solo recordings in folders named by instrument, blanks or underscores in the name.

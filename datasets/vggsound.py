@@ -55,6 +55,12 @@ CARD = DatasetCard(
     citation="H. Chen et al., VGGSound, ICASSP 2020; X. Liu et al., Separate Anything You "
     "Describe, 2023",
     sample_rate=32000,
+    steps=(
+        f"Follow the link to the evaluation data in the README of {PACKAGE} and download the "
+        "folder vggsound (data/mix_wav and data/s0_wav).",
+        "For example queries, put vggsound.csv from the project's page and the training clips, "
+        "named {id}_{start, six digits}.wav, into train.",
+    ),
 )
 
 
@@ -102,6 +108,15 @@ class VggSound:
             DatasetError: a file is missing or cannot be used.
         """
         root = require_root(self.root, self.card)
+        return load_pair(root, row, self.files(row), sample_rate, mono=mono)
+
+    def files(self, row: SceneRow) -> tuple[str, str]:
+        """Names of target and mixture.
+
+        Raises:
+            MissingRootError: no folder.
+        """
+        root = require_root(self.root, self.card)
         target, mixture = row.details["target"], row.details["mixture"]
         short = target.removeprefix("data/"), mixture.removeprefix("data/")
         names = (target, mixture)
@@ -110,7 +125,7 @@ class VggSound:
             below = folder_of(root, self.card.name, short[1])
             if (root / below / short[1]).is_file():
                 folder, names = below, short
-        return load_pair(root, row, (folder + names[0], folder + names[1]), sample_rate, mono=mono)
+        return folder + names[0], folder + names[1]
 
     def clips(self, pool: str) -> Sequence[Clip]:
         """Clips of the training split that are on disk as `{id}_{start, six digits}`.

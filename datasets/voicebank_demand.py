@@ -46,6 +46,12 @@ CARD = DatasetCard(
     ),
     citation="C. Valentini-Botinhao, Noisy speech database, University of Edinburgh, 2017",
     sample_rate=48000,
+    steps=(
+        "Download clean_testset_wav.zip and noisy_testset_wav.zip from doi.org/10.7488/ds/2117.",
+        "Unpack both into one folder, so that clean_testset_wav and noisy_testset_wav lie side by "
+        "side.",
+        "For tables by SNR, put log_testset.txt of logfiles.zip beside them.",
+    ),
 )
 
 
@@ -92,11 +98,9 @@ class VoiceBankDemand:
             DatasetError: one of them is missing or cannot be used.
         """
         root = require_root(self.root, self.card)
-        clean, noisy = _test_folders(root)
         speech, mixture, files = read_target_and_mixture(
             root,
-            f"{clean}/{row.details['file']}",
-            f"{noisy}/{row.details['file']}",
+            *self.files(row),
             sample_rate=sample_rate,
             mono=mono,
             equal_lengths=True,
@@ -108,6 +112,15 @@ class VoiceBankDemand:
             sources={"speech": speech, "noise": mixture - speech},
             files=files,
         )
+
+    def files(self, row: SceneRow) -> tuple[str, str]:
+        """Names of the clean and the noisy file.
+
+        Raises:
+            MissingRootError: no folder, or no test set in it.
+        """
+        clean, noisy = _test_folders(require_root(self.root, self.card))
+        return f"{clean}/{row.details['file']}", f"{noisy}/{row.details['file']}"
 
     def clips(self, pool: str) -> Sequence[Clip]:
         """Clean training sentences, `fold` naming their part and `origin` their speaker.

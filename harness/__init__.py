@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         TargetRow,
     )
     from sepbench.harness.errors import BenchError, UndefinedScoreError
-    from sepbench.harness.run.python_api import load_baseline, load_dataset, results, run
+    from sepbench.harness.run.python_api import compare, load_baseline, load_dataset, results, run
 
 try:
     __version__ = version("sepbench")
@@ -52,7 +52,13 @@ _HOMES = {
         "TargetRow",
     ),
     "sepbench.harness.errors": ("BenchError", "UndefinedScoreError"),
-    "sepbench.harness.run.python_api": ("load_baseline", "load_dataset", "results", "run"),
+    "sepbench.harness.run.python_api": (
+        "compare",
+        "load_baseline",
+        "load_dataset",
+        "results",
+        "run",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -72,6 +78,7 @@ __all__ = [
     "TargetRow",
     "UndefinedScoreError",
     "__version__",
+    "compare",
     "load_baseline",
     "load_dataset",
     "results",

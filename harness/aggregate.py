@@ -15,6 +15,7 @@ import numpy as np
 
 from sepbench.harness.api import AVERAGES, Aggregation
 from sepbench.harness.averages import average, bootstrap_interval
+from sepbench.harness.contamination import footnotes
 from sepbench.harness.records import FINAL
 from sepbench.harness.store import Workspace
 from sepbench.harness.stored_scores import (
@@ -170,13 +171,16 @@ def protocol_table(workspace: Workspace, protocol: str) -> Table:
         for name, card in metrics.items()
         if mixture is not None
     }
-    rows = [_row(workspace, cell, columns, metrics, floor, rule) for cell in stored]
+    dataset = workspace.query(
+        "SELECT dataset, list FROM tasks WHERE protocol = ? LIMIT 1", (protocol,)
+    )
+    place = (dataset[0]["dataset"], dataset[0]["list"]) if dataset else ("", "")
+    rows = [_row(workspace, cell, columns, metrics, floor, rule, place) for cell in stored]
     order = {"lower": 0, "model": 1, "upper": 2}
     rows.sort(key=lambda row: order.get(row.role, 1))
-    dataset = workspace.query("SELECT dataset FROM tasks WHERE protocol = ? LIMIT 1", (protocol,))
     return Table(
         protocol=protocol,
-        dataset=dataset[0]["dataset"] if dataset else "",
+        dataset=place[0],
         aggregate=rule.words,
         columns=columns,
         rows=tuple(rows),
@@ -236,6 +240,7 @@ def _row(
     metrics: Mapping[str, Mapping[str, Any]],
     floor: Mapping[str, Scores],
     rule: Aggregation,
+    place: tuple[str, str],
 ) -> Row:
     asked = json.loads(cell["metrics"])
     is_mixture = cell["baseline"] == MIXTURE
@@ -283,7 +288,8 @@ def _row(
         parameters=facts.get("parameters"),
         device=facts.get("device", ""),
         precision=facts.get("precision", ""),
-        notes=_notes(cell, scored, expected, failed, faults, unscored),
+        notes=_notes(cell, scored, expected, failed, faults, unscored)
+        + footnotes(cell["baseline"], card.get("training_data", ()), *place),
         cell_id=cell["id"],
         identity=json.loads(cell["identity"]),
         **read_cost(workspace, cell["id"]),

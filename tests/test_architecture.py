@@ -34,7 +34,8 @@ STORE = (
 )
 PROBING = ("harness.probing", "harness.probing.*")
 TABLES = (
-    *("harness.aggregate", "harness.averages", "harness.item_scores", "harness.paired"),
+    *("harness.aggregate", "harness.averages", "harness.item_scores", "harness.targets"),
+    "harness.paired",
     *("harness.compare", "harness.sensitivity", "harness.breakdown", "harness.published"),
     "harness.contamination",
 )
@@ -79,7 +80,11 @@ ARROWS: dict[str, tuple[str, ...]] = {
         *(*API, *RECORDS),
         *("harness.store", "harness.store_results", "harness.stored_scores"),
     ),
-    "harness.compare": (*API, "harness.paired", "harness.item_scores", "harness.store"),
+    "harness.targets": (*API, "harness.item_scores"),
+    "harness.compare": (
+        *(*API, "harness.paired", "harness.item_scores", "harness.targets"),
+        "harness.store",
+    ),
     "harness.sensitivity": (*API, "harness.compare", "harness.item_scores", "harness.store"),
     "harness.breakdown": (
         *(*API, "harness.averages", "harness.item_scores"),

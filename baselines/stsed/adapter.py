@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from sepbench.baselines.checks import number, whole_number
 from sepbench.baselines.encoders.clips import checkpoint_path
+from sepbench.baselines.encoders.remembered import Key, RememberedClips, key_of
 from sepbench.baselines.stsed.encoder import DIMENSION, HtsatLatent
 from sepbench.baselines.stsed.latent import THRESHOLD, checked, loud_segments
 from sepbench.baselines.stsed.layout import holds_detector, read_state, separator_of
@@ -62,7 +63,7 @@ class StSed:
         licence="none stated for the weights",
         paper="Chen et al., Zero-shot audio source separation through query-based learning from "
         "weakly-labeled data, AAAI 2022",
-        training_data=("audioset",),
+        training_data=("AudioSet",),
     )
     weights: Mapping[str, str] = {"checkpoint": "stsed", "sed_checkpoint": "htsat"}
 
@@ -88,6 +89,7 @@ class StSed:
         )
         self._network: Any = None
         self._device = "cpu"
+        self._remembered = RememberedClips()
 
     def load(self, device: str) -> None:
         """Read both checkpoints and put the networks on the device.
@@ -115,6 +117,7 @@ class StSed:
         network.prepare()
         self._load_encoder(state, what, device)
         self._network, self._device = network.to(device), device
+        self._remembered.clear()
 
     def condition(self, queries: Sequence[Query]) -> list[Tensor]:
         """Query vectors, each (2048,): the mean over the latents of a query's examples.
@@ -132,10 +135,9 @@ class StSed:
         import torch
 
         heard = [self._heard(query) for query in queries]
-        clips = {key: clip for each in heard for key, clip in each}
-        encoded = self.audio_encoder.encode_audio(list(clips.values()))  # (clips, D)
-        latents = dict(zip(clips, encoded, strict=True))
-        return [torch.stack([latents[key] for key, _ in each]).mean(0) for each in heard]
+        clips = [clip for each in heard for clip in each]
+        latents = iter(self._remembered.embed(clips, self.audio_encoder.encode_audio))
+        return [torch.stack([next(latents) for _ in each]).mean(0) for each in heard]
 
     def separate(self, mixture: Tensor, condition: Tensor) -> Tensor:
         """Estimates for a batch, (B, C, N), (B, 2048) -> (B, C, N). Silence stays silence.
@@ -181,11 +183,11 @@ class StSed:
                 return
         encoder.load(device)
 
-    def _heard(self, query: Query) -> list[tuple[str | int, Tensor]]:
+    def _heard(self, query: Query) -> list[tuple[Key | None, Tensor]]:
         """The examples in which anything sounds: what tells a clip from others, mono samples."""
         if not query.examples:
             raise QueryError(f"Baseline {self.card.name} needs audio examples; the query has none.")
-        clips = [(e.sha256 or id(e.waveform), self._mono(e)) for e in query.examples]
+        clips = [(key_of(example), self._mono(example)) for example in query.examples]
         heard = [each for each in clips if len(loud_segments(each[1], self.threshold))]
         if not heard:
             names = ", ".join(example.clip_id for example in query.examples)

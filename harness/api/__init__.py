@@ -7,7 +7,9 @@ nominally (never clipped by the harness), NumPy between the stages and torch ins
 from sepbench.harness.api.corpora import (
     Dataset,
     DatasetCard,
+    FileLister,
     ListCard,
+    RemoteFile,
 )
 from sepbench.harness.api.encoders import (
     AudioEncoder,
@@ -56,6 +58,7 @@ __all__ = [
     "EncoderCard",
     "EncoderKind",
     "Example",
+    "FileLister",
     "Framewise",
     "ListCard",
     "MetricCard",
@@ -63,6 +66,7 @@ __all__ = [
     "QueryKind",
     "QueryRule",
     "QuerySeparator",
+    "RemoteFile",
     "Samples",
     "Scene",
     "SceneRow",

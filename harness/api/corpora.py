@@ -26,6 +26,25 @@ class ListCard:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RemoteFile:
+    """A file of a corpus that anybody may fetch without a form; `bench data prepare` does.
+
+    Attributes:
+        name: where it goes, relative to the root.
+        url: of exactly this revision.
+        size: bytes.
+        sha256: of its contents; anything else that comes is thrown away.
+        licence: shown before it is fetched.
+    """
+
+    name: str
+    url: str
+    size: int
+    sha256: str
+    licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetCard:
     """Facts about a corpus.
 
@@ -34,6 +53,8 @@ class DatasetCard:
         needs_root: False when the audio ships with the package.
         pools: names that `Dataset.clips` takes.
         where: where to get it, for the error that says it is missing.
+        steps: what to do by hand to get it ready, one sentence a step.
+        remote: the files that `bench data prepare` may fetch.
     """
 
     name: str
@@ -46,6 +67,8 @@ class DatasetCard:
     where: str = ""
     citation: str = ""
     sample_rate: int | None = None
+    steps: tuple[str, ...] = ()
+    remote: tuple[RemoteFile, ...] = ()
 
 
 @runtime_checkable
@@ -77,4 +100,20 @@ class Dataset(Protocol):
 
     def clips(self, pool: str) -> Sequence[Clip]:
         """Labelled recordings of a pool; empty when the pool is not on disk."""
+        ...
+
+
+@runtime_checkable
+class FileLister(Protocol):
+    """What a dataset may do besides, so that `bench data` can say which scenes are on disk."""
+
+    def files(self, row: SceneRow) -> Sequence[str]:
+        """Names, relative to the root, of the audio files that a scene is made of.
+
+        A file that lies nowhere is named as it is expected. No audio is read.
+
+        Raises:
+            MissingRootError: the folder is not there.
+            ManifestError: a file is there more than once.
+        """
         ...

@@ -25,6 +25,7 @@ COMMANDS = {
     "probe": ("probe", "How good is an encoder's query space? On labelled clips."),
     "report": ("report", "Write leaderboards from a workspace."),
     "compare": ("compare", "Is one row better than another? Paired, with intervals and p."),
+    "data": ("data", "Corpora: what is on disk, what is missing, what has changed."),
     "weights": ("weights", "Checkpoints and tokenizers: what is there, fetch or add it."),
     "doctor": ("doctor", "Versions, codecs, devices, disk: is this machine ready?"),
 }

@@ -15,21 +15,42 @@ from sepbench.harness.cli.options import split_names, workspace_option
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Folder. Default: WORKSPACE/reports."
 )
+@click.option("--by", multiple=True, help="In parts: label, stem, snr_db, query, … Writes by-….md.")
+@click.option("--bins", help="Edges for a numeric --by, such as -5,0,5.")
 @click.option("--errors", is_flag=True, help="Print every recorded failure with its traceback.")
 @click.option("--stdout", is_flag=True, help="Print the leaderboard as text instead.")
 def command(
-    workspace: Path, formats: tuple[str, ...], output: Path | None, errors: bool, stdout: bool
+    workspace: Path,
+    formats: tuple[str, ...],
+    output: Path | None,
+    by: tuple[str, ...],
+    bins: str | None,
+    errors: bool,
+    stdout: bool,
 ) -> None:
     """Write leaderboards from a workspace; works while a run goes on.
 
     \b
     bench report
     bench report --format md -o docs/
+    bench report --by label --by snr_db
     """  # noqa: D301 - \b is Click's mark for text that is not to be wrapped
     if errors:
         from sepbench.harness.run.report import describe_failures
 
         click.echo(describe_failures(workspace), nl=False)
+        return
+    if by:
+        from sepbench.harness.run import breaking_down
+        from sepbench.harness.run.report import write_breakdowns
+
+        edges = breaking_down.parse_edges(bins)
+        if stdout:
+            texts = breaking_down.breakdown_texts(workspace, split_names(by), edges=edges)
+            click.echo("\n".join(t for n, t in texts.items() if n.endswith(".md")), nl=False)
+            return
+        for path in write_breakdowns(workspace, split_names(by), edges=edges, output=output):
+            click.echo(path)
         return
     if stdout:
         from sepbench.harness.run.report import open_board

@@ -1,4 +1,4 @@
-"""A file of the Hugging Face hub, gone on with where an earlier try stopped.
+"""A file of the Hugging Face hub or of the web, gone on with where an earlier try stopped.
 
 The hub's own `hf_hub_download` begins again at each call since its temporary files are unique to a
 process. The checkpoints here are gigabytes, so what has come is kept under the file's etag, and
@@ -10,6 +10,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from sepbench.harness.api import RemoteFile
+from sepbench.harness.errors import ManifestError, UnsafePathError
+from sepbench.harness.identity import file_sha256
 
 
 def hub_download(repository: str, path: str, *, space: bool, revision: str, folder: Path) -> Path:
@@ -55,5 +59,43 @@ def hub_download(repository: str, path: str, *, space: bool, revision: str, fold
             headers={**headers, "Accept-Encoding": "identity"},
             expected_size=about.size,
             displayed_filename=whole.name,
+        )
+    return part.replace(whole)
+
+
+def web_download(remote: RemoteFile, root: Path) -> Path:
+    """Fetch a published file into a dataset's root; it shows there only once its sum is right.
+
+    Args:
+        remote: where it is, where it goes, what it must be.
+        root: of the dataset.
+
+    Raises:
+        ManifestError: what came is not the published file; it is thrown away.
+        UnsafePathError: it would go outside the root.
+        Exception: whatever the client raises without network; what has come by then stays.
+    """
+    from huggingface_hub.file_download import http_get
+
+    whole = root / remote.name
+    if not whole.resolve().is_relative_to(root.resolve()):
+        raise UnsafePathError(f"'{remote.name}' lies outside {root}; it is not fetched.")
+    part = whole.with_name(f".{whole.name}.{remote.sha256[:16]}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with part.open("ab") as file:
+        http_get(
+            remote.url,
+            file,
+            resume_size=file.tell(),
+            headers={"Accept-Encoding": "identity"},
+            expected_size=remote.size,
+            displayed_filename=whole.name,
+        )
+    found = file_sha256(part)
+    if found != remote.sha256:
+        part.unlink()
+        raise ManifestError(
+            f"{remote.url} is not the published file (sha256 {found[:12]}…, expected "
+            f"{remote.sha256[:12]}…). It was thrown away; try again, or fetch it by hand."
         )
     return part.replace(whole)

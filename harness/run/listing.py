@@ -7,8 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from sepbench.harness.api import ScoringProtocol
+from sepbench.harness.contamination import overlaps_of
 from sepbench.harness.errors import BenchError, UnknownNameError
 from sepbench.harness.protocols import load_protocol, parse_own, protocol_names
+from sepbench.harness.published import PublishedRow, read_published
 from sepbench.harness.registry import BUILT_IN, Entry, Registry
 from sepbench.harness.run.catalogs import DATASETS, ENCODERS, METRICS, MODELS, REPORTS
 from sepbench.harness.run.probe import facts_of
@@ -20,13 +22,15 @@ REGISTRIES: dict[str, Registry] = {
     "encoders": ENCODERS,
     "reports": REPORTS,
 }
-KINDS = ("models", "datasets", "protocols", "metrics", "encoders", "reports")
+KINDS = ("models", "datasets", "protocols", "metrics", "encoders", "reports", "published")
 
 
 def list_kind(kind: str) -> list[dict[str, str]]:
     """One row a name: name, facts, package, and `broken` where a plugin is."""
     if kind == "protocols":
         return [_protocol_row(protocol, package) for protocol, package in all_protocols()]
+    if kind == "published":
+        return [_published_row(row) for row in read_published()]
     registry = REGISTRIES[kind]
     entries = list(registry.entries.values())
     facts = facts_of(entries)
@@ -55,6 +59,8 @@ def describe(name: str) -> list[tuple[str, dict[str, Any]]]:
             facts = {**_own(name, facts_of([entry])[name]), "from": _package(entry)}
             hidden = {"installed", "protocol_fields"}
             shown = {key: value for key, value in facts.items() if key not in hidden}
+            if kind == "models":
+                shown |= _training(name, shown)
             found.append((kind.removesuffix("s"), shown | {"target": entry.target}))
     protocols = all_protocols()
     found += [
@@ -66,6 +72,12 @@ def describe(name: str) -> list[tuple[str, dict[str, Any]]]:
         known = {n for registry in REGISTRIES.values() for n in registry.entries}
         raise UnknownNameError("name", name, known | {p.name for p, _ in protocols})
     return found
+
+
+def _training(name: str, facts: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What the model may have heard in training; nothing for a broken plugin's lack of facts."""
+    rows = overlaps_of(name, facts.get("training_data", ()))
+    return {"training_overlap": [f"{row.place}: {row.words}" for row in rows if row.overlap != 0]}
 
 
 def all_protocols() -> list[tuple[ScoringProtocol, str]]:
@@ -134,6 +146,17 @@ def _protocol_row(protocol: ScoringProtocol, package: str) -> dict[str, str]:
         "facts": f"{protocol.dataset}:{protocol.list_name}; {rate}; {items}; {protocol.summary}",
         "package": package,
     }
+
+
+def _published_row(row: PublishedRow) -> dict[str, str]:
+    where = "not comparable here"
+    if row.comparable:
+        group = f" of {row.group}" if row.group else ""
+        where = f"{row.protocol}, {row.metric_id}{group} of {row.baseline} ± {row.tolerance:g}"
+    mark = "; second hand" if row.second_hand else ""
+    number = f"{row.metric} {row.value:g} {row.unit} on {row.dataset} ({row.split}; {row.query})"
+    facts = f"{row.variant}: {number}; {where}{mark}; {row.source}"
+    return {"name": row.system, "facts": facts, "package": BUILT_IN}
 
 
 _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {

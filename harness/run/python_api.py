@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sepbench.harness.api import Dataset
+from sepbench.harness.compare import Comparison
+from sepbench.harness.compare import compare as compare_rows
 from sepbench.harness.run.corpora import open_dataset
 from sepbench.harness.run.grid import RunSummary, run_grid
 from sepbench.harness.run.models import complete_settings, make_model, open_class
@@ -73,3 +75,27 @@ def results(workspace: str | Path = "bench-results") -> pd.DataFrame:
     """Every score of a workspace: one row an item and metric."""
     with Workspace(Path(workspace)) as opened:
         return results_frame(opened)
+
+
+def compare(
+    workspace: str | Path,
+    a: str,
+    b: str,
+    *,
+    metric: str | None = None,
+    protocol: str | None = None,
+) -> list[Comparison]:
+    """Is A better than B? Paired by (scene, target), a comparison for each protocol both have.
+
+    Args:
+        workspace: folder of the results.
+        a: name of a row as in tables; "label@audio" where a label was asked in several ways.
+        b: the other's.
+        metric: id; default: si_sdr where the protocol has it, else its first.
+        protocol: only this one.
+
+    Raises:
+        UsageError: no such row or metric, or nothing that both have.
+    """
+    with Workspace(Path(workspace)) as opened:
+        return compare_rows(opened, a, b, metric=metric, protocol=protocol)

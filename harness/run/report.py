@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sepbench.harness.aggregate import tables
 from sepbench.harness.errors import PluginError, WorkspaceError
+from sepbench.harness.run.breaking_down import breakdown_texts
 from sepbench.harness.run.catalogs import REPORTS
 from sepbench.harness.store import Workspace
 from sepbench.reports.contract import Leaderboard, Report
@@ -50,6 +51,39 @@ def write_reports(folder: Path, formats: Sequence[str], output: Path | None = No
             f"Reports cannot be written to {target}: {error.strerror}. Name another folder with "
             "--output."
         ) from error
+
+
+def write_breakdowns(
+    folder: Path,
+    by: Sequence[str],
+    *,
+    edges: Sequence[float] | None = None,
+    output: Path | None = None,
+) -> list[Path]:
+    """Write `by-NAME.md` and `by-NAME.csv` for each way to take the tables apart.
+
+    Args:
+        folder: the workspace.
+        by: as in `breakdown_texts`.
+        edges: of the bins of a numeric attribute.
+        output: where to; default the workspace's own `reports` folder.
+
+    Raises:
+        UsageError: no item of the workspace has such an attribute.
+        WorkspaceError: no results there, or the folder cannot be written.
+    """
+    target = output or folder / FOLDER
+    texts = breakdown_texts(folder, by, edges=edges)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (target / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WorkspaceError(
+            f"Reports cannot be written to {target}: {error.strerror}. Name another folder with "
+            "--output."
+        ) from error
+    return [target / name for name in texts]
 
 
 def describe_failures(folder: Path) -> str:

@@ -6,6 +6,7 @@ import platform
 import resource
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from sepbench.harness.errors import SettingError
@@ -51,8 +52,21 @@ def peak_memory(device: str) -> int:
     torch = sys.modules.get("torch")
     if device.startswith("cuda") and torch is not None:
         return int(torch.cuda.max_memory_allocated(device))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+    return peak_resident()
+
+
+def peak_resident() -> int:
+    """Bytes, the peak resident size of this process alone.
+
+    Linux hands `ru_maxrss` down to children: one started by a large process would begin with its
+    parent's peak. VmHWM begins anew.
+    """
+    try:
+        status = Path("/proc/self/status").read_text("ascii")
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def versions(device: Any) -> dict[str, str]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -38,6 +37,7 @@ from sepbench.baselines.checkpoints import read_checkpoint, strip_prefix  # noqa
 from sepbench.baselines.lassnet.adapter import LassNet  # noqa: E402
 from sepbench.baselines.lassnet.network import LassNetwork  # noqa: E402
 from sepbench.harness.metrics import audiosep_si_sdr, sdr  # noqa: E402
+from sepbench.harness.stages.device import peak_resident  # noqa: E402
 
 RATE = 32_000
 TOKENS = 14  # of a caption
@@ -237,7 +237,7 @@ def peak_of(options: argparse.Namespace) -> float:
         else:
             batch = int(variant.rpartition(" ")[2])
             run_ours(ours, seconds, range(batch), batch)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_resident() / 1e6
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sepbench.harness.errors import SettingError, UsageError
 from sepbench.harness.composition import literal
+from sepbench.harness.errors import SettingError, UsageError
 from sepbench.harness.settings import RunSettings, resolve
 
 PUNCTUATION = "\\'\"${}a ,=[]():#é~"

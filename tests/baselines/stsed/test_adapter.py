@@ -136,10 +136,14 @@ def test_examples_are_mixed_down(model: StSed) -> None:
 
 
 def test_a_clip_that_queries_share_is_encoded_once(model: StSed) -> None:
-    clip = noise(64_000)
     asked = model.audio_encoder
+    first, second = (
+        Example(clip_id=name, waveform=noise(64_000, seed=k), sample_rate=RATE, sha256=name)
+        for k, name in enumerate("ab")
+    )
 
-    model.condition([ask(clip), ask(clip, noise(64_000, seed=1)), ask(clip)])
+    model.condition([Query(examples=(first,)), Query(examples=(first, second))])
+    model.condition([Query(examples=(second,))])
 
     assert isinstance(asked, Loudness)
     assert asked.asked == 2

@@ -314,7 +314,8 @@ def test_help_names_every_command(bench: Bench) -> None:
 
     commands = [line.split()[0] for line in done.out.partition("Commands:")[2].splitlines() if line]
     assert commands == [
-        *("run", "list", "describe", "check", "score", "report", "compare", "weights", "doctor"),
+        *("run", "list", "describe", "check", "score", "probe", "report", "compare"),
+        *("data", "weights", "doctor"),
     ]
 
 
