@@ -53,7 +53,15 @@ CARD = DatasetCard(
             for split, count in SONGS.items()
         ),
     ),
-    protocols=("sisec18", "sisec18-hq", "musdb18", "musdb18-hq", "stsed-musdb", "uss-musdb"),
+    protocols=(
+        "sisec18",
+        "sisec18-hq",
+        "sisec18-pairs",
+        "musdb18",
+        "musdb18-hq",
+        "stsed-musdb",
+        "uss-musdb",
+    ),
     pools=("train-stems",),
     where="doi.org/10.5281/zenodo.1117372 (STEMS) or doi.org/10.5281/zenodo.3338373 (HQ), by "
     "request; unpack so that train/ and test/ lie in one folder.",

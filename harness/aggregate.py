@@ -7,7 +7,7 @@ target); they are never stored. Undefined is not zero and not dropped: each caus
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -184,10 +184,18 @@ def protocol_table(workspace: Workspace, protocol: str) -> Table:
         aggregate=rule.words,
         columns=columns,
         rows=tuple(rows),
-        notes=(f"{left_out} rows of an earlier list revision or rate are not shown",)
-        if left_out
-        else (),
+        notes=tuple(_table_notes(left_out, rule, floor.values())),
     )
+
+
+def _table_notes(left_out: int, rule: Aggregation, scores: Iterable[Scores]) -> Iterator[str]:
+    if left_out:
+        yield f"{left_out} rows of an earlier list revision or rate are not shown"
+    groups = [group for each in scores for group in each.groups]
+    without = groups.count("")
+    if rule.within and without:
+        which = "no item has" if without == len(groups) else "some items lack"
+        yield f"{which} '{rule.within}', by which this protocol groups them; they are one group"
 
 
 def _rule(stored: str) -> Aggregation:
@@ -340,10 +348,10 @@ def _aggregate(
         if limit is not None:
             subtract = np.minimum(subtract, limit)
         unpaired = int((defined & np.isnan(subtract)).sum())
+        endless = np.isinf(values) & np.isinf(subtract)
         with np.errstate(invalid="ignore"):
             values = values - subtract
-            # inf - inf: as little an improvement as inf itself
-            values[np.isinf(scores.values) & np.isinf(subtract)] = np.inf
+        values[endless] = np.inf  # as little an improvement as inf itself
     use = np.isfinite(values)
     kept = values[use]
     clusters = [c for c, used in zip(scores.clusters, use, strict=True) if used]
@@ -374,5 +382,8 @@ def _item_values(scores: Scores, rule: Aggregation, limit: float | None) -> Floa
         over = np.nanmean if rule.frames == "mean" else np.nanmedian
         for index, frames in enumerate(scores.frames):
             if frames:  # an item with a value has at least one defined window
-                values[index] = over(np.minimum(frames, np.inf if limit is None else limit))
+                with np.errstate(invalid="ignore"):
+                    mean = over(np.minimum(frames, np.inf if limit is None else limit))
+                # Windows at +inf beside some at -inf have no mean; counted as infinite.
+                values[index] = np.inf if np.isnan(mean) else mean
     return values

@@ -143,6 +143,11 @@ def parse_aggregation(given: str | Mapping[str, Any], where: str) -> Aggregation
             raise SettingError(
                 f"{where}: '{named.format(key=key)}' is {value!r}; one of {', '.join(AVERAGES)}."
             )
+    if "groups" in steps and not steps.get("within"):
+        raise SettingError(
+            f"{where}: 'aggregate, groups' without 'within': say what makes a group, for example "
+            "within: label."
+        )
     return Aggregation(**steps)
 
 

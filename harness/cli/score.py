@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from sepbench.harness.cli.options import split_names
+from sepbench.harness.errors import UsageError
 
 
 @click.command("score")
@@ -36,10 +37,21 @@ def command(
     To add metrics to a finished workspace, run the grid again with `metrics=[…]`: kept estimates
     (`--keep-audio`) are scored without separating again.
     """  # noqa: D301 - \b is Click's mark for text that is not to be wrapped
-    from sepbench.harness.run.scoring import find_scenes, score_folders, summarise, write_csv
+    from sepbench.harness.run.scoring import (
+        find_scenes,
+        score_folders,
+        summarise,
+        unmatched,
+        write_csv,
+    )
 
-    names = split_names(metrics) or ["sdr", "si_sdr"]
+    names = list(dict.fromkeys(split_names(metrics))) or ["sdr", "si_sdr"]
+    if output is not None and not output.absolute().parent.is_dir():
+        raise UsageError(f"-o {output}: the folder {output.absolute().parent} does not exist.")
     scenes = find_scenes(reference, estimate, mixture)
+    extra = unmatched(scenes, estimate)
+    if extra:
+        click.echo(f"{len(extra)} estimates match no reference, e.g. {extra[0]}", err=True)
     rows = [
         row for found in score_folders(scenes, names, mono=mono, workers=workers) for row in found
     ]

@@ -87,6 +87,8 @@ def bss_eval_sources(
         references: all sources of the mixture, (S, N), NumPy array or torch tensor, none silent.
         estimates: (S, N), none mute.
         backend: "fast_bss_eval" computes the projections with that package: same values, on CPU.
+            It finds only exact copies among the references singular; a reference that is a
+            filtered copy of others then has numbers that mean nothing.
 
     Returns:
         Three float64 arrays of shape (S,), of the kind and on the device that came in. SIR is
@@ -100,6 +102,7 @@ def bss_eval_sources(
         ValueError: the shapes differ or are not (S, N).
     """
     _check_shapes(references, estimates, "(S, N)")
+    _check_backend(backend, ("sepbench", "fast_bss_eval"))
     if references.shape[1] < shortest(len(references)):
         raise UndefinedScoreError("reference", too_few(references.shape[1], len(references)))
     truth, answers = as_tensor(references), as_tensor(estimates)
@@ -163,12 +166,17 @@ def bss_eval_images(
         ValueError: the shapes differ or are not (S, C, N), or window or hop hold no sample.
     """
     _check_shapes(references, estimates, "(S, C, N)")
+    _check_backend(backend, ("sepbench", "museval"))
     windows = spans(references.shape[-1], sample_rate, window, hop)
     if backend == "museval":
         from sepbench.harness.metrics.backends import museval_images
 
         length = windows[0][1] - windows[0][0]
-        step = windows[1][0] if len(windows) > 1 else length
+        step = windows[1][0] if len(windows) > 1 else references.shape[-1]
+        for cause, signals in (("reference", references), ("estimate", estimates)):
+            for index, signal in enumerate(as_tensor(signals)):
+                energy = float(signal.double().sum(0).square().sum())
+                check_sound(energy, cause, f"{cause} {index}")
         found = museval_images(
             *(as_tensor(x).cpu().numpy() for x in (references, estimates)),
             window=length,
@@ -294,8 +302,14 @@ def like(values: Float64, signal: A) -> A:
 
 
 def _check_shapes(references: A, estimates: A, form: str) -> None:
-    if tuple(references.shape) != tuple(estimates.shape) or references.ndim != form.count(",") + 1:
+    same = tuple(references.shape) == tuple(estimates.shape)
+    if not same or references.ndim != form.count(",") + 1 or 0 in references.shape:
         raise ValueError(
             f"References {tuple(references.shape)} and estimates {tuple(estimates.shape)} must "
-            f"have one shape, {form}."
+            f"have one shape, {form}, with samples in it."
         )
+
+
+def _check_backend(backend: str, known: Sequence[str]) -> None:
+    if backend not in known:
+        raise ValueError(f"backend={backend!r}; one of {', '.join(known)}.")

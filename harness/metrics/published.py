@@ -57,7 +57,9 @@ def audiosep_sdr(reference: Signal, estimate: Signal, *, precision: Precision = 
     with np.errstate(over="ignore"):
         target, error = (max(np.mean(x * x), floor) for x in (s, s_hat - s))
     _refuse_overflow(target, error)
-    return float(10.0 * np.log10(target / error))
+    # A ratio too small for its type is no reason for -inf.
+    ratio = target / error or float(target) / float(error)
+    return float(10.0 * np.log10(ratio))
 
 
 def audiosep_si_sdr(

@@ -42,13 +42,17 @@ def pair(reference: Signal, estimate: Signal) -> tuple[Float64, Float64]:
         Two float64 arrays of shape (C·N,).
 
     Raises:
-        ValueError: the shapes differ, or there are more than two axes; both shapes are named.
+        ValueError: the shapes differ, there are more than two axes or no samples, both shapes are
+            named; or the numbers are complex.
     """
-    if tuple(reference.shape) != tuple(estimate.shape) or reference.ndim not in (1, 2):
+    same = tuple(reference.shape) == tuple(estimate.shape)
+    if not same or reference.ndim not in (1, 2) or 0 in reference.shape:
         raise ValueError(
             f"Reference {tuple(reference.shape)} and estimate {tuple(estimate.shape)} must have "
-            "one shape, (N,) or (C, N)."
+            "one shape, (N,) or (C, N), with samples in it."
         )
+    if "complex" in f"{reference.dtype} {estimate.dtype}":
+        raise ValueError("Reference and estimate must hold real numbers, not complex ones.")
     return to_float64(reference).ravel(), to_float64(estimate).ravel()
 
 

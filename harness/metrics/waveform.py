@@ -69,6 +69,8 @@ def si_sdr(reference: Signal, estimate: Signal) -> float:
     if estimate_energy == 0.0:
         raise UndefinedScoreError("estimate", "the estimate is mute, so it has no direction")
     gain = inner(s, s_hat) / target_energy
+    if not math.isfinite(gain * gain):
+        raise UndefinedScoreError("estimate", "the levels are too far apart for float64")
     # The error as a vector: |ŝ|² − |a·s|² would cancel to nothing for a good estimate, and lose
     # half of the digits of every value above 80 dB.
     error = s_hat - gain * s

@@ -5,14 +5,15 @@ float64 inside, channels laid end to end, no epsilon, as in waveform.py.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sepbench.harness.api import MetricCard, Value
+from sepbench.harness.api import MetricCard, Undefined, Value
 from sepbench.harness.errors import UndefinedScoreError
-from sepbench.harness.metrics.contract import ScoredScene
+from sepbench.harness.metrics.contract import ScoredItem, ScoredScene
 from sepbench.harness.metrics.refusals import refuse_infinite, value_of
 from sepbench.harness.metrics.signals import Signal, inner, pair
 
@@ -52,6 +53,8 @@ def sa_sdr(references: Sequence[Signal], estimates: Sequence[Signal]) -> float:
     if signal == 0.0:
         raise UndefinedScoreError("reference", "every reference is silent")
     error = math.fsum(inner(s_hat - s, s_hat - s) for s, s_hat in pairs)
+    if not (math.isfinite(signal) and math.isfinite(error)):
+        raise UndefinedScoreError("estimate", "the energies are beyond float64")
     return math.inf if error == 0.0 else 10.0 * (math.log10(signal) - math.log10(error))
 
 
@@ -91,13 +94,28 @@ class SourceAggregated:
     cards: tuple[MetricCard, ...]
 
     def score(self, scene: ScoredScene, wanted: frozenset[str]) -> Sequence[Mapping[str, Value]]:
-        """One value, given to all items; see `MetricFamily.score`."""
-        if not wanted or not scene.items:
-            return [{} for _ in scene.items]
-        references = [item.reference for item in scene.items]
-        estimates = [item.estimate for item in scene.items]
-        value = value_of(partial(sa_sdr, references, estimates))
-        return [dict.fromkeys(wanted, value) for _ in scene.items]
+        """One value a set of estimates, given to its items; see `MetricFamily.score`.
+
+        A set are the first queries of all targets, the second ones, and so on. It needs an
+        estimate of every known source: a scene must not gain by a missing one.
+        """
+        sets: dict[int, dict[str, ScoredItem]] = {}
+        ranks = []
+        for item in scene.items:
+            rank = next(k for k in itertools.count() if item.target not in sets.get(k, {}))
+            sets.setdefault(rank, {})[item.target] = item
+            ranks.append(rank)
+        values = {rank: _aggregated(scene, chosen) for rank, chosen in sets.items()}
+        return [dict.fromkeys(wanted, values[rank]) for rank in ranks]
+
+
+def _aggregated(scene: ScoredScene, chosen: Mapping[str, ScoredItem]) -> Value:
+    """SA-SDR of one estimate for each target."""
+    left = [name for name in scene.references if name not in chosen]
+    if left:
+        return Undefined(cause="reference", reason=f"there is no estimate of {', '.join(left)}")
+    items = chosen.values()
+    return value_of(partial(sa_sdr, [i.reference for i in items], [i.estimate for i in items]))
 
 
 @dataclass(frozen=True)
@@ -118,11 +136,11 @@ SA_SDR = SourceAggregated(
     cards=(
         MetricCard(
             metric_id="sa_sdr",
-            version=1,
+            version=2,
             title="SA-SDR",
             range="(-inf, +inf]",
             parameters={
-                "sources": "all items of the scene",
+                "sources": "all of the scene, one estimate each",
                 "mean_removal": False,
                 "channels": "flattened",
                 "precision": "float64",
@@ -130,8 +148,8 @@ SA_SDR = SourceAggregated(
             scope="scene",
             improvement="sa_sdri",
             silence="silent references count with their error alone; undefined where all are "
-            "silent; a mute estimate loses its source",
-            formula="10·log10(Σ_q Σ s_q² / Σ_q Σ (ŝ_q − s_q)²), q over the items of the scene",
+            "silent or a source has no estimate; a mute estimate loses its source",
+            formula="10·log10(Σ_q Σ s_q² / Σ_q Σ (ŝ_q − s_q)²), q over the sources of the scene",
             source="von Neumann et al., ICASSP 2022 (SA-SDR), without epsilon",
         ),
     )

@@ -82,7 +82,11 @@ def find_scenes(reference: Path, estimate: Path, mixture: Path | None = None) ->
             )
         )
     if not scenes:
-        raise UsageError(f"{reference} holds no audio ({', '.join(SUFFIXES)}).")
+        deeper = next((p for p in reference.rglob("*") if p.suffix.lower() in SUFFIXES), None)
+        hint = "" if deeper is None else f" There is some deeper: name {deeper.parent.parent}."
+        raise UsageError(
+            f"{reference} holds no audio ({', '.join(SUFFIXES)}), flat or one folder a scene.{hint}"
+        )
     if not any(scene.estimates for scene in scenes):
         raise MissingFileError(
             f"No file below {estimate} has the name of a reference below {reference}, for example "
@@ -106,7 +110,31 @@ def _nested(folder: Path, estimate: Path, mixture: Path | None) -> FolderScene:
 
 
 def _audio_files(folder: Path) -> dict[str, Path]:
-    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        if path.stem in found:
+            raise UsageError(
+                f"{folder} holds {found[path.stem].name} and {path.name}; which of them is meant? "
+                "Move one away."
+            )
+        found[path.stem] = path
+    return found
+
+
+def unmatched(scenes: Sequence[FolderScene], estimate: Path) -> list[str]:
+    """Audio files among the estimates that no reference asks for, relative to their folder."""
+    used = {path for scene in scenes for path in scene.estimates.values()}
+    known = {scene.name for scene in scenes}
+    folders = [estimate, *(path for path in estimate.iterdir() if path.is_dir())]
+    there = [
+        path
+        for folder in folders
+        for name, path in _audio_files(folder).items()
+        if path not in used and not (folder.name in known and name == MIXTURE)
+    ]
+    return sorted(str(path.relative_to(estimate)) for path in there)
 
 
 def score_folders(

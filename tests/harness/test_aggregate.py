@@ -677,3 +677,26 @@ def test_a_workspace_of_the_first_words_is_read_as_before(book: Book) -> None:
         connection.execute("UPDATE cells SET aggregate = 'median'")
 
     assert book.row("a").cells["sdr"].value == 2.0
+
+
+def test_windows_without_a_mean_are_counted_as_infinite(book: Book) -> None:
+    rule = {"frames": "mean"}
+    mixture(book, framed(0.0, 0.0, math.inf, 0.0), framed(0.0, 0.0, 1.0), aggregate=rule)
+    book.cell(
+        "a", [framed(2.0, 2.0, math.inf, 3.0), framed(1.0, -math.inf, math.inf)], aggregate=rule
+    )
+
+    gain, value = book.row("a").cells["sdri"], book.row("a").cells["sdr"]
+
+    assert (gain.averaged, gain.infinite) == (0, 2)
+    assert (value.averaged, value.infinite) == (0, 2)
+
+
+def test_a_group_that_no_item_has_is_said_below_the_table(book: Book) -> None:
+    rule = {"items": "median", "within": "lable"}
+    mixture(book, 1.0, 2.0, aggregate=rule)
+    book.cell("a", [1.0, 2.0], aggregate=rule)
+
+    assert book.table().notes == (
+        "no item has 'lable', by which this protocol groups them; they are one group",
+    )

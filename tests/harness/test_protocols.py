@@ -106,6 +106,7 @@ def test_every_field_is_carried_over() -> None:
         ({"aggregate": "max"}, "'aggregate' is 'max'; one of mean, median"),
         ({"aggregate": {"items": "max"}}, "'aggregate, items' is 'max'; one of mean, median"),
         ({"aggregate": {"over": "label"}}, "aggregate: unknown field 'over'"),
+        ({"aggregate": {"groups": "median"}}, "'aggregate, groups' without 'within'"),
         ({"aggregate": ["mean"]}, "expected mean, median or a mapping"),
         ({"expected_items": -1}, "'expected_items' is -1; expected at least 1"),
         ({"query": ["text"]}, "'query' is .'text'.; expected a mapping"),

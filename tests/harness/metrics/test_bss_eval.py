@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sepbench.harness.errors import UndefinedScoreError
-from sepbench.harness.metrics import bss_eval_sources
+from sepbench.harness.metrics import bss_eval_images, bss_eval_sources, sdr
 
 TAPS = 512
 
@@ -337,3 +337,21 @@ def test_nearly_copied_references_score_as_with_an_orthonormal_basis(decibels_do
 @pytest.mark.parametrize("decibels_down", [100, 120, 140, 160, 200])
 def test_references_copied_but_for_rounding_are_singular(decibels_down):
     assert "singular" in refusal(*nearly_copied(decibels_down))[1]
+
+
+def test_unknown_backends_are_refused_by_name():
+    x = noise(2, 2000)
+
+    with pytest.raises(ValueError, match="backend='museval'; one of sepbench, fast_bss_eval"):
+        bss_eval_sources(x, x, backend="museval")
+    with pytest.raises(ValueError, match="one of sepbench, museval"):
+        bss_eval_images(x[:, None], x[:, None], sample_rate=8000, backend="xx")
+
+
+def test_arrays_without_sources_or_samples_are_refused():
+    with pytest.raises(ValueError, match="with samples in it"):
+        bss_eval_sources(np.zeros((0, 2000)), np.zeros((0, 2000)))
+    with pytest.raises(ValueError, match="with samples in it"):
+        sdr(np.zeros(0), np.zeros(0))
+    with pytest.raises(ValueError, match="real numbers"):
+        sdr(np.ones(4) * 1j, np.ones(4) * 1j)

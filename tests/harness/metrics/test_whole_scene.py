@@ -159,3 +159,35 @@ def test_a_gain_on_the_estimate_is_taken_off_in_decibels(seed, gain, channels, s
     assert suppression(mixture, gain * estimate) == pytest.approx(
         suppression(mixture, estimate) - 20 * math.log10(gain), abs=1e-9
     )
+
+
+def test_a_scene_does_not_gain_by_a_missing_or_a_repeated_estimate():
+    good, bad = U + 0.1 * V, V + U
+    references = {"u": U, "v": V}
+
+    def items(*pairs):
+        return tuple(
+            ScoredItem(target=name, reference=references[name], estimate=estimate)
+            for name, estimate in pairs
+        )
+
+    def score(*pairs):
+        made = ScoredScene(
+            sample_rate=8000, mixture=U + V, references=references, items=items(*pairs)
+        )
+        return [row["sa_sdr"] for row in score_scene(made, ["sa_sdr"])]
+
+    both = score(("u", good), ("v", bad))
+    alone = score(("u", good))
+    twice = score(("u", good), ("v", bad), ("u", bad))
+
+    assert both == [pytest.approx(sa_sdr([U, V], [good, bad]), abs=1e-12)] * 2
+    assert alone == [Undefined(cause="reference", reason="there is no estimate of v")]
+    assert twice[:2] == both
+    assert isinstance(twice[2], Undefined)
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e200])
+def test_energies_beyond_float64_are_no_number(scale):
+    with pytest.raises(UndefinedScoreError, match="beyond float64"):
+        sa_sdr([U * scale], [V * scale])
