@@ -5,4 +5,8 @@ group `sepbench.reports` that names a `Report`.
 CATALOG = {
     "md": "sepbench.reports.markdown:REPORT",
     "csv": "sepbench.reports.table:REPORT",
+    "latex": "sepbench.reports.latex:REPORT",
+    "json": "sepbench.reports.json_report:REPORT",
+    "html": "sepbench.reports.html:REPORT",
+    "figures": "sepbench.reports.figures:REPORT",
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sepbench.harness.aggregate import Cell, Row, Table
 from sepbench.reports.contract import Leaderboard
+from sepbench.reports.wording import PublishedLine, published_lines
 
 _FIXED = (
     "protocol",
@@ -46,7 +47,7 @@ class CsvReport:
             names.update(dict.fromkeys(column.name for column in table.columns))
         header = [*_FIXED]
         for name in names:
-            header += [name, f"{name}_low", f"{name}_high", f"{name}_averaged"]
+            header += [name, f"{name}_low", f"{name}_high", f"{name}_best", f"{name}_averaged"]
             header += [f"{name}_undefined_reference", f"{name}_undefined_estimate"]
         header += [*_COST, "metric_identities", "notes"]
         path = folder / "leaderboard.csv"
@@ -55,14 +56,16 @@ class CsvReport:
             writer.writerow(header)
             for table in board.tables:
                 for row in table.rows:
-                    writer.writerow(_values(table, row, list(names)))
+                    writer.writerow(_values(board, table, row, list(names)))
+                for line in published_lines(board, table):
+                    writer.writerow(_published(table, line, list(names)))
         return [path]
 
 
 REPORT = CsvReport()
 
 
-def _values(table: Table, row: Row, names: list[str]) -> list[object]:
+def _values(board: Leaderboard, table: Table, row: Row, names: list[str]) -> list[object]:
     values: list[object] = [
         table.protocol,
         table.dataset,
@@ -80,8 +83,25 @@ def _values(table: Table, row: Row, names: list[str]) -> list[object]:
     ]
     for name in names:
         cell = row.cells.get(name, Cell())
-        values += [cell.value, cell.low, cell.high, cell.averaged]
+        values += [cell.value, cell.low, cell.high, board.is_best(row, name), cell.averaged]
         values += [cell.undefined_reference, cell.undefined_estimate]
     identities = "; ".join(c.identity for c in table.columns if not c.improvement)
     cost = [row.real_time_factor, row.peak_memory, row.parameters, row.flops_per_second]
     return [*values, *cost, row.device, row.precision, identities, "; ".join(row.notes)]
+
+
+def _published(table: Table, line: PublishedLine, names: list[str]) -> list[object]:
+    """A row without counts: its numbers are others'."""
+    known: dict[str, object] = {
+        "protocol": table.protocol,
+        "dataset": table.dataset,
+        "model": line.variant or line.system,
+        "baseline": line.system,
+        "role": "published",
+        "query": line.query,
+    }
+    values: list[object] = [known.get(name, "") for name in _FIXED]
+    for name in names:
+        values += [line.values.get(name), None, None, None, None, None, None]
+    cost = [""] * (len(_COST) + 1)
+    return [*values, *cost, "; ".join((line.source, *line.notes))]

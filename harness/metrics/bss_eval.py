@@ -173,10 +173,10 @@ def bss_eval_images(
 
         length = windows[0][1] - windows[0][0]
         step = windows[1][0] if len(windows) > 1 else references.shape[-1]
-        for cause, signals in (("reference", references), ("estimate", estimates)):
-            for index, signal in enumerate(as_tensor(signals)):
-                energy = float(signal.double().sum(0).square().sum())
-                check_sound(energy, cause, f"{cause} {index}")
+        for index, signal in enumerate(as_tensor(references)):
+            check_sound(_joined_energy(signal), "reference", f"reference {index}")
+        for index, signal in enumerate(as_tensor(estimates)):
+            check_sound(_joined_energy(signal), "estimate", f"estimate {index}")
         found = museval_images(
             *(as_tensor(x).cpu().numpy() for x in (references, estimates)),
             window=length,
@@ -308,6 +308,11 @@ def _check_shapes(references: A, estimates: A, form: str) -> None:
             f"References {tuple(references.shape)} and estimates {tuple(estimates.shape)} must "
             f"have one shape, {form}, with samples in it."
         )
+
+
+def _joined_energy(signal: Tensor) -> float:
+    """Energy of the sum of the channels (C, N), by which museval calls a source silent."""
+    return float(signal.double().sum(0).square().sum())
 
 
 def _check_backend(backend: str, known: Sequence[str]) -> None:

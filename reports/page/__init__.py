@@ -1,0 +1,1 @@
+"""The page's template, scripts and style: files that `sepbench.reports.html` copies."""
