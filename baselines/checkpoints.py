@@ -78,6 +78,15 @@ def numpy_scalars() -> list[Any]:
     ]
 
 
+def training_leftovers() -> list[Any]:
+    """Classes that training scripts leave beside the weights; none does more than hold values."""
+    from argparse import Namespace
+    from collections import defaultdict
+
+    containers = [Namespace, defaultdict, (dict, "builtins.dict"), (dict, "__builtin__.dict")]
+    return [*numpy_scalars(), *containers]
+
+
 def strip_prefix(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Those tensors whose names begin with the prefix, named without it."""
     return {name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)}

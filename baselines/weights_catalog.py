@@ -135,7 +135,7 @@ _ENTRIES = (
         summary="AudioSep's separator with the CLIP ViT-B/32 text tower",
         kind="checkpoint",
         files=(WeightsFile(path="audiosep_clip.ckpt"),),
-        check=_AUDIOSEP,
+        check=_AUDIOSEP + "_alone",
         needs=("clip-vit-b32", "clip-vit-b32-tokenizer"),
         by_hand="no weights are public: train them, in AudioSep's layout with the keys ss_model.…",
     ),

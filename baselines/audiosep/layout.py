@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sepbench.baselines.checkpoints import fit, read_checkpoint, strip_prefix
+from sepbench.baselines.checkpoints import (
+    fit,
+    read_checkpoint,
+    strip_prefix,
+    training_leftovers,
+)
 from sepbench.harness.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -60,7 +65,7 @@ def read_parts(path: str | Path) -> Parts:
     Raises:
         CheckpointError: missing, damaged or unsafe file, or none of AudioSep's.
     """
-    held = read_checkpoint(path)
+    held = read_checkpoint(path, allow=training_leftovers())
     state: Any = held.get("state_dict", held)
     if not isinstance(state, Mapping):
         raise CheckpointError(f"{path}: its 'state_dict' is no mapping of names to tensors.")
@@ -106,19 +111,38 @@ def build_network(
 
 
 def check(path: Path) -> str:
-    """One line about a file of AudioSep's; the separator and CLAP's text tower are fitted.
+    """One line about an AudioSep with its CLAP; the separator and both towers are fitted.
 
     Raises:
-        CheckpointError: damaged, unsafe, or made for another network.
+        CheckpointError: damaged, unsafe, made for another network, or the separator alone.
     """
-    from sepbench.baselines.encoders.clap import ClapText
+    from sepbench.baselines.encoders.clap import ClapAudio, ClapText
 
     parts = read_parts(path)
     network = build_network(parts.separator, what=f"{path} for AudioSep")
     tensors = len(network.state_dict())
     if not parts.encoder:
-        return (
-            f"AudioSep's separator alone, {tensors} tensors; a query encoder comes from elsewhere"
+        raise CheckpointError(
+            f"{path} holds AudioSep's separator without its CLAP. Leave it where it is, and give "
+            "models.LABEL.checkpoint=FILE with models.LABEL.clap_checkpoint=FILE."
         )
     ClapText().load_state(parts.encoder, "cpu", what=str(path))
+    ClapAudio().load_state(parts.encoder, "cpu", what=str(path))
     return f"AudioSep, {tensors} tensors, and its CLAP query encoder, {len(parts.encoder)} tensors"
+
+
+def check_alone(path: Path) -> str:
+    """One line about AudioSep's separator without a query encoder, as its CLIP variant takes it.
+
+    Raises:
+        CheckpointError: damaged, unsafe, made for another network, or trained with the CLAP that
+            it holds.
+    """
+    parts = read_parts(path)
+    if parts.encoder:
+        raise CheckpointError(
+            f"{path} was trained with the CLAP that it holds; CLIP's embeddings would mean nothing "
+            "to it. Add it as audiosep-clap."
+        )
+    network = build_network(parts.separator, what=f"{path} for AudioSep-CLIP")
+    return f"AudioSep's separator alone, {len(network.state_dict())} tensors"

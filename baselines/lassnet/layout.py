@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sepbench.baselines.checkpoints import fit, numpy_scalars, read_checkpoint, strip_prefix
+from sepbench.baselines.checkpoints import fit, read_checkpoint, strip_prefix, training_leftovers
 from sepbench.harness.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -28,13 +28,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: missing, damaged or unsafe, or no mapping of names to tensors.
     """
-    from argparse import Namespace
-    from collections import defaultdict
-
-    # Training scripts keep their options, scores and optimiser beside the weights. None of these
-    # classes does more than hold values.
-    containers = [Namespace, defaultdict, (dict, "builtins.dict"), (dict, "__builtin__.dict")]
-    held = read_checkpoint(path, allow=[*numpy_scalars(), *containers])
+    held = read_checkpoint(path, allow=training_leftovers())
     inner: Any = held.get("model", held)
     if not isinstance(inner, Mapping):
         raise CheckpointError(

@@ -1,8 +1,8 @@
 """CLAPScore with the CLAP that is installed: metrics may not import encoders, so it is joined here.
 
 The weights "clap" are used, else those inside an installed "audiosep-clap" (the same CLAP under
-other names in the file). Nothing is read before the first score; without weights the metric has
-its card and refuses when it is asked for.
+other names in the file). They are loaded at the first score; a file without a record is read
+once before, for its sum. Without weights the metric has its card and refuses when it is asked for.
 """
 
 from __future__ import annotations

@@ -20,7 +20,12 @@ from sepbench.baselines.weights import (
     known_sha256,
     weights_folder,
 )
-from sepbench.harness.errors import STRANGER_ERRORS, BenchError, MissingWeightsError
+from sepbench.harness.errors import (
+    STRANGER_ERRORS,
+    BenchError,
+    CheckpointError,
+    MissingWeightsError,
+)
 from sepbench.harness.run.downloads import hub_download
 
 # Words of the column "sha256", and what each says:
@@ -217,9 +222,12 @@ def _fetch(entry: WeightsEntry, say: Say) -> Installed:
     say(f"Checking {entry.name}")
     try:
         source = flat if entry.kind == "tokenizer" else paths[0]
-        return install(entry, source, origin=entry.source, how="move")
-    finally:
+        done = install(entry, source, origin=entry.source, how="move")
+    except CheckpointError:  # the wrong file; anything else may go well with what was fetched
         shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    return done
 
 
 def _download(entry: WeightsEntry, path: str, folder: Path) -> Path:

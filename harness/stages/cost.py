@@ -22,12 +22,22 @@ def count_flops() -> Iterator[CountedFlops]:
     Fourier transforms and element-wise operations are not in it: torch counts none of them, and
     beside the convolutions of a separator they are few.
     """
+    import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     counted = CountedFlops()
-    with FlopCounterMode(display=False) as counter:
+    # torch counts the product that gives a new tensor, and not the one added into an old one.
+    in_place = {torch.ops.aten.addmm_: _product_added_in_place}
+    with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
         yield counted
     counted.flops = counter.get_total_flops()
+
+
+def _product_added_in_place(
+    total: tuple[int, ...], left: tuple[int, int], right: tuple[int, int], *rest: Any, **more: Any
+) -> int:
+    """Operations of total += left @ right, by their shapes."""
+    return 2 * left[0] * left[1] * right[1]
 
 
 def count_parameters(model: Any) -> int | None:

@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+from argparse import Namespace
+
+import numpy as np
 import pytest
 import torch
 
-from sepbench.baselines.audiosep.layout import FIXED, build_network, check, read_parts
+from sepbench.baselines.audiosep.layout import (
+    FIXED,
+    build_network,
+    check,
+    check_alone,
+    read_parts,
+)
 from sepbench.harness.errors import CheckpointError
 
 POSITIONS = "query_encoder.model.text_branch.embeddings.position_ids"
@@ -45,10 +54,36 @@ def test_every_published_form_gives_the_same_separator(tmp_path, separator_state
     assert not network.training
 
 
-def test_the_check_of_a_lone_separator_says_that_the_encoder_is_missing(tmp_path, separator_state):
-    said = check(save(tmp_path, separator_state))
+def test_a_lone_separator_is_what_the_clip_variant_takes_and_the_others_do_not(
+    tmp_path, separator_state
+):
+    alone = save(tmp_path, separator_state)
 
-    assert said.startswith("AudioSep's separator alone, 327 tensors; a query encoder")
+    assert check_alone(alone) == "AudioSep's separator alone, 327 tensors"
+    with pytest.raises(CheckpointError, match=r"without its CLAP.*clap_checkpoint=FILE"):
+        check(alone)
+
+
+def test_the_clip_variant_refuses_a_separator_with_a_clap(tmp_path, separator_state):
+    with pytest.raises(CheckpointError, match="trained with the CLAP that it holds"):
+        check_alone(save(tmp_path, prefixed(separator_state)))
+
+
+def test_a_clap_without_its_audio_tower_is_refused(tmp_path, separator_state, clap_state):
+    text = {name: t for name, t in clap_state.items() if "audio" not in name}
+    state = prefixed(separator_state)
+    state |= {f"query_encoder.model.{name}": tensor for name, tensor in text.items()}
+
+    with pytest.raises(CheckpointError, match="clap-audio"):
+        check(save(tmp_path, state))
+
+
+def test_what_a_training_script_leaves_beside_the_weights_is_tolerated(tmp_path, separator_state):
+    left = {"hyper_parameters": Namespace(lr=1e-3), "callbacks": {"best": np.float64(1.0)}}
+
+    parts = read_parts(save(tmp_path, {"state_dict": prefixed(separator_state), **left}))
+
+    assert parts.separator.keys() == separator_state.keys()
 
 
 def test_the_check_refuses_a_query_encoder_that_is_no_clap(tmp_path, separator_state):
