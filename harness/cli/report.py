@@ -11,7 +11,13 @@ from sepbench.harness.cli.options import split_names, workspace_option
 
 @click.command("report")
 @workspace_option
-@click.option("-f", "--format", "formats", multiple=True, help="md, csv, … Default: md,csv.")
+@click.option(
+    "-f",
+    "--format",
+    "formats",
+    multiple=True,
+    help="md, csv, latex, json, html, figures. Default: md,csv.",
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Folder. Default: WORKSPACE/reports."
 )
@@ -19,6 +25,7 @@ from sepbench.harness.cli.options import split_names, workspace_option
 @click.option("--bins", help="Edges for a numeric --by, such as -5,0,5.")
 @click.option("--errors", is_flag=True, help="Print every recorded failure with its traceback.")
 @click.option("--stdout", is_flag=True, help="Print the leaderboard as text instead.")
+@click.option("--open", "show", is_flag=True, help="Write the page and show it in a browser.")
 def command(
     workspace: Path,
     formats: tuple[str, ...],
@@ -27,6 +34,7 @@ def command(
     bins: str | None,
     errors: bool,
     stdout: bool,
+    show: bool,
 ) -> None:
     """Write leaderboards from a workspace; works while a run goes on.
 
@@ -34,6 +42,7 @@ def command(
     bench report
     bench report --format md -o docs/
     bench report --by label --by snr_db
+    bench report --open        (audio where the run kept it: --keep-audio)
     """  # noqa: D301 - \b is Click's mark for text that is not to be wrapped
     if errors:
         from sepbench.harness.run.report import describe_failures
@@ -62,5 +71,14 @@ def command(
         return
     from sepbench.harness.run.report import write_reports
 
-    for path in write_reports(workspace, split_names(formats) or ["md", "csv"], output):
+    names = split_names(formats) or (["html"] if show else ["md", "csv"])
+    if show and "html" not in names:
+        names.append("html")
+    paths = write_reports(workspace, names, output)
+    for path in paths:
         click.echo(path)
+    if show:
+        import webbrowser
+
+        page = next(path for path in paths if path.suffix == ".html")
+        webbrowser.open(page.absolute().as_uri())

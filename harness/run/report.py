@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sepbench.harness.aggregate import tables
-from sepbench.harness.errors import PluginError, WorkspaceError
+from sepbench.harness.compare import Comparison, compare_board
+from sepbench.harness.errors import PluginError, UsageError, WorkspaceError
+from sepbench.harness.published import read_published
+from sepbench.harness.run.board_items import BoardItems
 from sepbench.harness.run.breaking_down import breakdown_texts
 from sepbench.harness.run.catalogs import REPORTS
+from sepbench.harness.run.listening import KeptAudio
 from sepbench.harness.store import Workspace
 from sepbench.reports.contract import Leaderboard, Report
 
@@ -19,6 +24,31 @@ FOLDER = "reports"
 def open_board(workspace: Workspace, protocols: Sequence[str] | None = None) -> Leaderboard:
     """The leaderboard of an open workspace: all protocols, or those named."""
     return Leaderboard(tables=tables(workspace, protocols), provenance=_provenance(workspace))
+
+
+def complete_board(workspace: Workspace) -> Leaderboard:
+    """The leaderboard with all that formats may show beside the tables.
+
+    Items and audio are read when a format asks for them, so the workspace has to stay open while
+    it writes.
+    """
+    board = open_board(workspace)
+    comparisons = [c for table in board.tables for c in _compared(workspace, table.protocol)]
+    shown = list(board.tables)
+    return replace(
+        board,
+        comparisons=comparisons,
+        published=read_published(),
+        items=BoardItems(workspace),
+        audio=KeptAudio(workspace, shown),
+    )
+
+
+def _compared(workspace: Workspace, protocol: str) -> Sequence[Comparison]:
+    try:
+        return compare_board(workspace, protocol)
+    except UsageError:  # rows without a metric in common, or fewer than two of them
+        return ()
 
 
 def write_reports(folder: Path, formats: Sequence[str], output: Path | None = None) -> list[Path]:
@@ -40,12 +70,12 @@ def write_reports(folder: Path, formats: Sequence[str], output: Path | None = No
     for name, report in zip(formats, reports, strict=True):
         if not callable(getattr(report, "write", None)):
             raise PluginError(f"Report format '{name}' has no write(board, folder).")
-    with Workspace(folder) as workspace:
-        board = open_board(workspace)
     target = output or folder / FOLDER
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        return [path for report in reports for path in report.write(board, target)]
+        with Workspace(folder) as workspace:
+            board = complete_board(workspace)
+            target.mkdir(parents=True, exist_ok=True)
+            return [path for report in reports for path in report.write(board, target)]
     except OSError as error:
         raise WorkspaceError(
             f"Reports cannot be written to {target}: {error.strerror}. Name another folder with "
