@@ -57,6 +57,7 @@ class LatexReport:
     """`leaderboard.tex`."""
 
     name = "latex"
+    tables_alone = True
     summary = "booktabs tables, one a protocol, for \\input"
 
     def write(self, board: Leaderboard, folder: Path) -> list[Path]:

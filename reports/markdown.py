@@ -27,6 +27,7 @@ class MarkdownReport:
     """`leaderboard.md`."""
 
     name = "md"
+    tables_alone = True
     summary = "Markdown tables, one a protocol, with captions and footnotes"
 
     def write(self, board: Leaderboard, folder: Path) -> list[Path]:

@@ -9,8 +9,9 @@ from typing import Literal
 from sepbench.harness.errors import SettingError
 
 ITEMS_THAT_PAY = 60
-"""On a GPU. On the CPU compiling gains nothing: the networks are prepared for it by hand, and what
-is left is convolutions (`python tests/bench/separators.py --compile`)."""
+"""On a GPU; a guess, until one has been measured. On the CPU compiling gained nothing when it was
+tried: the networks are prepared by hand, and what is left is convolutions. To see it:
+`python tests/bench/separators.py --compile`."""
 
 
 def compiler() -> str | None:

@@ -26,14 +26,15 @@ def open_board(workspace: Workspace, protocols: Sequence[str] | None = None) -> 
     return Leaderboard(tables=tables(workspace, protocols), provenance=_provenance(workspace))
 
 
-def complete_board(workspace: Workspace) -> Leaderboard:
+def complete_board(workspace: Workspace, *, compared: bool = True) -> Leaderboard:
     """The leaderboard with all that formats may show beside the tables.
 
     Items and audio are read when a format asks for them, so the workspace has to stay open while
-    it writes.
+    it writes. Comparisons are not: they are left out where `compared` is false.
     """
     board = open_board(workspace)
-    comparisons = [c for table in board.tables for c in _compared(workspace, table.protocol)]
+    protocols = [table.protocol for table in board.tables] if compared else []
+    comparisons = [c for protocol in protocols for c in _compared(workspace, protocol)]
     shown = list(board.tables)
     return replace(
         board,
@@ -73,7 +74,9 @@ def write_reports(folder: Path, formats: Sequence[str], output: Path | None = No
     target = output or folder / FOLDER
     try:
         with Workspace(folder) as workspace:
-            board = complete_board(workspace)
+            # Ten thousand draws a pair are not made for files that show tables alone.
+            compared = not all(getattr(report, "tables_alone", False) for report in reports)
+            board = complete_board(workspace, compared=compared)
             target.mkdir(parents=True, exist_ok=True)
             return [path for report in reports for path in report.write(board, target)]
     except OSError as error:
