@@ -9,7 +9,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
-	$(BIN)/bench run
+	$(BIN)/bench run --keep-audio
+	@echo "The page, to look at and to listen to (bench report --open shows it):"
+	@$(BIN)/bench report --format html
 
 test: $(VENV)/.installed-test
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)

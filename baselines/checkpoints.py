@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sepbench.harness.errors import CheckpointError
+from sepbench.harness.errors import STRANGER_ERRORS, CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -184,7 +184,11 @@ def _read_pickle(path: Path, *, allow: Sequence[Any], mapped: bool) -> Any:
                 "the state_dict(), as safetensors."
             ) from error
         raise CheckpointError(f"{path} cannot be read safely: {_first_sentence(error)}.") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
+    except MemoryError as error:
+        raise CheckpointError(
+            f"{path} asks for more memory than there is: it is damaged, or for a larger machine."
+        ) from error
+    except STRANGER_ERRORS as error:  # what a damaged file ends in has no common base
         raise CheckpointError(f"{path} is damaged: {_first_sentence(error)}. {_FETCH}") from error
 
 
@@ -193,15 +197,21 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
+            unpacked = sum(part.file_size for part in archive.infolist())
+    except STRANGER_ERRORS as error:  # zipfile, too, raises what its parts raise
         raise CheckpointError(f"{path} is damaged: {_first_sentence(error)}. {_FETCH}") from error
+    if unpacked > path.stat().st_size:
+        raise CheckpointError(
+            f"{path} unpacks to {unpacked:,} bytes, more than it has. PyTorch never compresses, so "
+            "this is another archive, or one made to fill the memory. It was not opened."
+        )
     if any(name.endswith("/constants.pkl") for name in names):
         raise CheckpointError(
             f"{path} is a TorchScript program, not a checkpoint. Save the network's state_dict()."
         )
 
 
-def _first_sentence(error: Exception) -> str:
+def _first_sentence(error: BaseException) -> str:
     line = next(iter(str(error).splitlines()), "") or type(error).__name__
     return line.partition(". ")[0].rstrip(".?! ")
 

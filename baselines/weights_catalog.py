@@ -346,6 +346,7 @@ _ENTRIES = (
         kind="checkpoint",
         files=(WeightsFile(path="htsat_audioset_2048d.ckpt"),),
         check="sepbench.baselines.stsed.layout:check_sed",
+        licence="none stated for the weights",
         by_hand=_STSED_BY_HAND,
     ),
     WeightsEntry(
@@ -354,6 +355,7 @@ _ENTRIES = (
         kind="checkpoint",
         files=(WeightsFile(path="zeroshot_asp_full.ckpt"),),
         check="sepbench.baselines.stsed.layout:check_separator",
+        licence="none stated for the weights",
         needs=("htsat",),
         by_hand=_STSED_BY_HAND,
     ),
@@ -363,8 +365,26 @@ _ENTRIES = (
         kind="checkpoint",
         files=(WeightsFile(path="zeroshot_asp_held_out.ckpt"),),
         check="sepbench.baselines.stsed.layout:check_separator",
+        licence="none stated for the weights",
         needs=("htsat",),
         by_hand=_STSED_BY_HAND,
+    ),
+    WeightsEntry(
+        name="stsed-cnn14",
+        summary="ST-SED's separator, trained with CNN14 in the detector's place",
+        kind="checkpoint",
+        files=(WeightsFile(path="stsed_cnn14.ckpt"),),
+        check="sepbench.baselines.stsed.layout:check_separator",
+        needs=("cnn14",),
+        by_hand="no weights are public: train them with bench train stsed network.detector=cnn14",
+    ),
+    WeightsEntry(
+        name="unet-tag",
+        summary="U-Net asked with a class, 32 kHz",
+        kind="checkpoint",
+        files=(WeightsFile(path="unet_tag.safetensors"),),
+        check="sepbench.baselines.unet_tag.adapter:check",
+        by_hand="no weights are public: train them with bench train unet-tag",
     ),
 )
 

@@ -28,8 +28,10 @@ from sepbench.datasets.audiocaps_lists import (
     clip_labels,
     lassnet_rows,
     premixed_rows,
+    premixed_targets,
     seeded_rows,
 )
+from sepbench.datasets.audiocaps_mini import mini_rows
 from sepbench.datasets.audiosep_lists import (
     MIXING,
     OTHER,
@@ -119,8 +121,20 @@ CARD = DatasetCard(
             summary="The same pairs with the captions of version 2.0.",
             expected_scenes=975,
         ),
+        ListCard(
+            name="mini",
+            revision="sepbench/1",
+            mixing=SEEDED_MIXING,
+            summary="Some of the same pairs, each asked by label, caption and your annotation.",
+        ),
     ),
-    protocols=("audiocaps-audiosep", "audiocaps-default", "audiocaps-default-v2", "lassnet"),
+    protocols=(
+        "audiocaps-audiosep",
+        "audiocaps-default",
+        "audiocaps-default-v2",
+        "audiocaps-mini",
+        "lassnet",
+    ),
     pools=("clips",),
     where=f"captions: {WHERE}; clips: the form named there, or YouTube; finished mixtures: the "
     f"evaluation data named in the README of {PACKAGE}, with audiocaps_eval.csv from its folder "
@@ -143,7 +157,7 @@ CARD = DatasetCard(
 
 
 class AudioCaps:
-    """Three lists of mixtures as scenes, captioned clips as clips.
+    """Lists of mixtures as scenes, captioned clips as clips.
 
     Args:
         root: folder with the tables and clips, with AudioSep's mixtures, or with both.
@@ -191,6 +205,8 @@ class AudioCaps:
                     rows = premixed_rows(root)
                 case "lassnet":
                     rows = lassnet_rows(root, self._clips_of(SPLITS, 1))
+                case "mini":
+                    rows = mini_rows(root, self._clips_of(("test",), 1))
                 case _:
                     version = _version(list_name)
                     if find_table(root, "test", version) is None:
@@ -252,12 +268,16 @@ class AudioCaps:
     def clips(self, pool: str) -> Sequence[Clip]:
         """Clips of all splits on disk; those of the test split have AudioSet labels.
 
+        Where AudioSep's finished mixtures lie there, their targets are clips too: most people who
+        have the mixtures have no other copy of them.
+
         Raises:
             MissingRootError: no folder.
             ManifestError: a table cannot be understood, or a clip lies there twice.
         """
         require_pool(pool, self.card)
         root = require_root(self.root, self.card)
+        segments = premixed_targets(root)
         return tuple(
             Clip(
                 clip_id=clip.clip_id,
@@ -268,7 +288,7 @@ class AudioCaps:
                 origin=clip.clip_id,
             )
             for clip in self._known_clips().values()
-            if (name := self._search(clip)) is not None
+            if (name := self._search(clip) or segments.get(clip.clip_id)) is not None
         )
 
     def _clips_of(self, splits: Sequence[str], version: int) -> Mapping[str, CaptionedClip]:

@@ -21,7 +21,8 @@ TRAIN_ROWS_V1 = 49838
 WHERE = "github.com/cdjkim/audiocaps, folders dataset (version 1) and dataset2.0 (version 2.0)"
 _VERSION_FOLDERS = {1: ("dataset", "v1"), 2: ("dataset2.0", "v2")}
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a")
+SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")
+VIDEO_SUFFIXES = (".mp4", ".webm", ".mkv")  # as downloaded; they do not count beside audio
 _AUDIO_FOLDERS = tuple(
     f"{outer}/{inner}".strip("/")
     for outer in ("", "audio", "wav", "waveforms", "clips")
@@ -109,7 +110,8 @@ class ClipFiles:
     """Audio files below a root by the clip that their names mean.
 
     Understood, in the root or in train, val and test: `Y{id}`, `{id}`, `{id}_{start}`,
-    `Y{id}_{start ms}_{end ms}` and `{audiocap_id}`, as WAV, FLAC, OGG, MP3 or M4A.
+    `Y{id}_{start ms}_{end ms}` and `{audiocap_id}`, as WAV, FLAC, OGG, OPUS, MP3 or M4A, or as the
+    video (MP4, WebM, MKV) where there is no such file of it.
 
     Args:
         root: searched once, when the first clip is asked for.
@@ -160,17 +162,21 @@ class ClipFiles:
     def _index(self) -> dict[str, list[tuple[int | None, str]]]:
         if self._files is None:
             self._files = defaultdict(list)
-            for key, start, name in _named_files(self._root):
+            for key, start, name in _named_files(self._root, SUFFIXES):
                 self._files[key].append((start, name))
+            heard = set(self._files)
+            for key, start, name in _named_files(self._root, VIDEO_SUFFIXES):
+                if key not in heard:
+                    self._files[key].append((start, name))
         return self._files
 
 
-def _named_files(root: Path) -> Iterator[tuple[str, int | None, str]]:
+def _named_files(root: Path, suffixes: Sequence[str]) -> Iterator[tuple[str, int | None, str]]:
     for folder in _AUDIO_FOLDERS:
         if not (root / folder).is_dir():
             continue
         for path in sorted((root / folder).iterdir()):
-            if path.suffix.lower() not in SUFFIXES:
+            if path.suffix.lower() not in suffixes:
                 continue
             name = f"{folder}/{path.name}".removeprefix("/")
             if path.stem.isdecimal() and len(path.stem) < 11:

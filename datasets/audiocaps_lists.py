@@ -16,13 +16,15 @@ from sepbench.datasets.audiosep_lists import (
     LISTS,
     ListFile,
     find_list,
+    holds,
+    premixed_names,
     read_rows,
     refuse_other_revision,
     row_number,
 )
 from sepbench.datasets.manifest import read_table
 from sepbench.harness.api import Attribute, SceneRow, TargetRow
-from sepbench.harness.errors import ManifestError
+from sepbench.harness.errors import ManifestError, MissingFileError
 
 SEEDED = "audiocaps_test_seeded.csv"
 PREMIXED = ListFile(
@@ -90,6 +92,28 @@ def premixed_rows(root: Path) -> Iterator[SceneRow]:
             attributes={"labels": labels, "same_clip": target == other},
             details={"index": number},
         )
+
+
+def premixed_targets(root: Path) -> Mapping[str, str]:
+    """Target clip -> the first of its finished files that is on disk, relative to the root.
+
+    Nothing where neither mixtures nor their list are there.
+
+    Raises:
+        ManifestError: a row of the list is not the published one.
+    """
+    if not holds(root, "audiocaps", "segment-*.wav"):
+        return {}
+    found: dict[str, str] = {}
+    try:
+        rows = list(premixed_rows(root))
+    except MissingFileError:  # without the list no file has a name
+        return {}
+    for row in rows:
+        name, _ = premixed_names(root, "audiocaps", row)
+        if row.details["target"] not in found and (root / name).is_file():
+            found[row.details["target"]] = name
+    return found
 
 
 def lassnet_rows(root: Path, clips: Mapping[str, CaptionedClip]) -> Iterator[SceneRow]:

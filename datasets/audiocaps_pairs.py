@@ -10,13 +10,13 @@ people and their speech count as one word: "a man talks" and "female speech" ask
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sepbench.harness.errors import DatasetError
+from sepbench.harness.mixing import draw_number, draw_ratio_db
 
 SEED = "sepbench audiocaps test 1"
 SNR_RANGE_DB = (-10, 10)  # whole dB, as AudioSep draws in training
@@ -79,20 +79,19 @@ def draw_pairs(
     }
     used: Counter[str] = Counter()
     drawn: dict[str, str] = {}
-    for target in sorted(captions, key=lambda clip: _draw(seed, clip)):
+    for target in sorted(captions, key=lambda clip: draw_number(seed, clip)):
         others = [clip for clip in captions if not sounds[clip] & sounds[target]]
         if not others:
             raise DatasetError(f"No clip can stand against {target}: all share a sound with it.")
-        other = min(others, key=lambda clip: (used[clip], _draw(seed, target, clip)))
+        other = min(others, key=lambda clip: (used[clip], draw_number(seed, target, clip)))
         drawn[target] = other
         used[other] += 1
     counts = Counter(name for clip in captions for name in labels[clip])
-    low, high = SNR_RANGE_DB
     return [
         DrawnPair(
             target=target,
             interference=drawn[target],
-            snr_db=low + _draw(seed, "snr", target) % (high - low + 1),
+            snr_db=draw_ratio_db(*SNR_RANGE_DB, seed, "snr", target),
             label=naming_label(labels[target], counts),
             labels=tuple(labels[target]),
         )
@@ -119,7 +118,3 @@ def _main_words(captions: Sequence[str]) -> set[str]:
         }
     )
     return {word for word, count in counts.items() if count >= MAIN_WORD_CAPTIONS}
-
-
-def _draw(*parts: str) -> int:
-    return int.from_bytes(hashlib.sha256("\x1f".join(parts).encode()).digest()[:8], "big")

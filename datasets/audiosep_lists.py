@@ -11,13 +11,12 @@ held, row by row, to short digests of the rows that published numbers were made 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sepbench.datasets.manifest import read_table
+from sepbench.datasets.manifest import csv_lines, lies_in, read_table
 from sepbench.datasets.pairs import read_target_and_mixture
 from sepbench.harness.api import DatasetCard, Scene, SceneRow
 from sepbench.harness.errors import ManifestError, MissingFileError, MissingRootError
@@ -74,29 +73,21 @@ def read_rows(path: Path, published: ListFile) -> list[tuple[str, ...]]:
         MissingFileError: no such file.
         ManifestError: another header, a row with more or fewer fields, or not CSV at all.
     """
-    rows: list[tuple[str, ...]] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = tuple(name.strip() for name in next(reader, []))
-            if header != tuple(name.strip() for name in published.header):
-                raise ManifestError(
-                    f"{path} has the header {', '.join(header) or 'empty'}; expected "
-                    f"{', '.join(published.header)}. Get the list from {published.where}."
-                )
-            for fields in reader:
-                if len(fields) != len(header):
-                    raise ManifestError(
-                        f"{path}, line {reader.line_num}: {len(fields)} fields where the header "
-                        f"has {len(header)}. Get the list from {published.where}."
-                    )
-                rows.append(tuple(fields))
-    except FileNotFoundError:
-        raise MissingFileError(f"{path} is missing. Restore it.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    lines = csv_lines(path)
+    header = tuple(name.strip() for name in next(lines, (0, []))[1])
+    if header != tuple(name.strip() for name in published.header):
         raise ManifestError(
-            f"{path} cannot be read as a CSV table ({error}). Restore it."
-        ) from error
+            f"{path} has the header {', '.join(header) or 'empty'}; expected "
+            f"{', '.join(published.header)}. Get the list from {published.where}."
+        )
+    rows: list[tuple[str, ...]] = []
+    for number, fields in lines:
+        if len(fields) != len(header):
+            raise ManifestError(
+                f"{path}, line {number}: {len(fields)} fields where the header has {len(header)}. "
+                f"Get the list from {published.where}."
+            )
+        rows.append(tuple(fields))
     return rows
 
 
@@ -186,7 +177,7 @@ def folder_of(root: Path, corpus: str, name: str) -> str:
     A file that lies nowhere is expected in the innermost of the package's folders that is there.
     """
     folders = [folder.format(corpus=corpus) for folder in _FOLDERS]
-    present = [folder for folder in folders if (root / folder / name).is_file()]
+    present = [folder for folder in folders if lies_in(root / folder, name)]
     present += [folder for folder in reversed(folders) if folder and (root / folder).is_dir()]
     return f"{present[0]}/" if present and present[0] else ""
 

@@ -9,7 +9,6 @@ so they are a list of their own, which published numbers are never compared with
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -24,6 +23,8 @@ from sepbench.datasets.audiosep_lists import (
     require_mixtures,
 )
 from sepbench.datasets.manifest import (
+    csv_lines,
+    lies_in,
     read_table,
     refuse_duplicates,
     require_list,
@@ -31,6 +32,7 @@ from sepbench.datasets.manifest import (
     require_root,
 )
 from sepbench.harness.api import Clip, DatasetCard, ListCard, Scene, SceneRow, TargetRow
+from sepbench.harness.audio import resolve_inside
 from sepbench.harness.errors import ManifestError
 
 CLASSES_FILE = "audioset_classes.csv"
@@ -200,31 +202,34 @@ def _row(number: int, label: str, index: int, pair: str) -> SceneRow:
 
 
 def _clips(root: Path, table: Path) -> Iterator[Clip]:
-    folders = [root / name for name in (POOL_SPLIT, f"{POOL_SPLIT}_segments", "")]
+    for clip_id, labels in segment_rows(table):
+        path = find_clip(root, POOL_SPLIT, clip_id)
+        if path is not None:
+            yield Clip(clip_id=clip_id, path=path, labels=labels, fold=POOL_SPLIT, origin=clip_id)
+
+
+def find_clip(root: Path, split: str, clip_id: str) -> Path | None:
+    """The recording of a clip, `Y{id}` in the root or in a folder of the split's name."""
+    folders = (f"{split}/", f"{split}_segments/", "")
+    candidates = (f"{folder}Y{clip_id}{suffix}" for folder in folders for suffix in SUFFIXES)
+    found = next((name for name in candidates if lies_in(root, name)), None)
+    return None if found is None else resolve_inside(root, found)
+
+
+def segment_rows(table: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Id and labels of every clip of a split, from AudioSet's `…_segments.csv`.
+
+    Raises:
+        ManifestError: it cannot be understood.
+    """
     names = class_names()
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, skipinitialspace=True, strict=True)
-            for fields in reader:
-                if not fields or fields[0].startswith("#"):
-                    continue
-                classes = fields[3].split(",") if len(fields) == 4 else []
-                if not classes or not names.keys() >= set(classes):
-                    raise ManifestError(
-                        f"{table}, line {reader.line_num}, is not 'id, start, end, \"classes\"' "
-                        "with AudioSet's classes. Restore the file."
-                    )
-                candidates = [f / f"Y{fields[0]}{s}" for f in folders for s in SUFFIXES]
-                path = next((path for path in candidates if path.is_file()), None)
-                if path is not None:
-                    yield Clip(
-                        clip_id=fields[0],
-                        path=path,
-                        labels=tuple(names[each] for each in classes),
-                        fold=POOL_SPLIT,
-                        origin=fields[0],
-                    )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(
-            f"{table} cannot be read as a CSV table ({error}). Restore it."
-        ) from error
+    for number, fields in csv_lines(table, blanks=True):
+        if fields[0].startswith("#"):
+            continue
+        classes = fields[3].split(",") if len(fields) == 4 else []
+        if not classes or not names.keys() >= set(classes):
+            raise ManifestError(
+                f"{table}, line {number}, is not 'id, start, end, \"classes\"' with AudioSet's "
+                "classes. Restore the file."
+            )
+        yield fields[0], tuple(names[each] for each in classes)

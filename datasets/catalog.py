@@ -5,6 +5,7 @@ from __future__ import annotations
 CATALOG: dict[str, str] = {
     "audiocaps": "sepbench.datasets.audiocaps:AudioCaps",
     "audioset": "sepbench.datasets.audioset:AudioSet",
+    "audioset-eval": "sepbench.datasets.audioset_eval:AudioSetEval",
     "clotho": "sepbench.datasets.clotho:Clotho",
     "dcase2024-task9": "sepbench.datasets.dcase2024_task9:Dcase2024Task9",
     "demo": "sepbench.datasets.demo_set:Demo",

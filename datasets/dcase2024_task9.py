@@ -8,14 +8,13 @@ energy ratio, and a mixture that peaks above 1 is scaled to 0.9 with its target.
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sepbench.datasets.audiosep_lists import clip_names
 from sepbench.datasets.inventory import found_or
-from sepbench.datasets.manifest import require_list, require_pool, require_root
+from sepbench.datasets.manifest import csv_lines, lies_in, require_list, require_pool, require_root
 from sepbench.datasets.pairs import mix_pair
 from sepbench.harness.api import Clip, DatasetCard, ListCard, Scene, SceneRow, TargetRow
 from sepbench.harness.audio import cut_to_common_length, read_audio, resolve_inside
@@ -157,7 +156,7 @@ class Dcase2024Task9:
 def _find(root: Path, name: str) -> str:
     for folder in FOLDERS:
         found = f"{folder}/{name}" if folder else name
-        if (root / found).is_file():
+        if lies_in(root, found):
             return found
     raise MissingFileError(
         f"Dataset dcase2024-task9: {name} is missing under {root / FOLDERS[0]}. Unpack "
@@ -166,18 +165,12 @@ def _find(root: Path, name: str) -> str:
 
 
 def _rows(path: Path) -> Iterator[SceneRow]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            next(reader, None)
-            for number, fields in enumerate(reader):
-                yield _row(number, fields, f"{path}, line {reader.line_num}")
-    except FileNotFoundError:
-        raise MissingFileError(f"{path} is missing. Where to get it: {CARD.where}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(
-            f"{path} cannot be read as a CSV table ({error}). Restore it."
-        ) from error
+    if not path.is_file():
+        raise MissingFileError(f"{path} is missing. Where to get it: {CARD.where}")
+    lines = csv_lines(path)
+    next(lines, None)
+    for number, (line, fields) in enumerate(lines):
+        yield _row(number, fields, f"{path}, line {line}")
 
 
 def _row(number: int, fields: Sequence[str], where: str) -> SceneRow:

@@ -3,7 +3,7 @@
 Three layouts are understood: the official one (`audio/*.wav`, `meta/esc50.csv`); a flat folder
 of ESC-10 clips, whose names lack the class suffix (`1-100032-A.ogg`, its own `meta.csv` when
 present); and AudioSep's evaluation folder of finished mixtures (`segment-{idx}.wav` target,
-`mixture-{idx}.wav`), as the root itself or as `esc50` below it.
+`mixture-{idx}.wav`), as the root itself, as `esc50` below it, or further down in its package.
 
 AudioSep's mixing gains are not public. The `rebuilt` lists name the same pairs of clips and mix
 them at 0 dB on the fly, so their scores are never comparable with published ESC-50 rows.
@@ -14,17 +14,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sepbench.datasets.esc50_files import clip_files, clips_of_table, find_clip, holds_mixtures
+from sepbench.datasets.audiosep_lists import (
+    MIXING,
+    REVISION,
+    holds,
+    load_premixed,
+    premixed_names,
+)
+from sepbench.datasets.esc50_files import clip_files, clips_of_table, corpus_base, find_clip
 from sepbench.datasets.esc50_list import clip_labels, esc10_clips, read_list
 from sepbench.datasets.inventory import found_or
 from sepbench.datasets.manifest import refuse_duplicates, require_list, require_pool, require_root
-from sepbench.datasets.pairs import mix_pair, read_target_and_mixture
+from sepbench.datasets.pairs import mix_pair
 from sepbench.harness.api import (
     Attribute,
     Clip,
     DatasetCard,
     ListCard,
-    Samples,
     Scene,
     SceneRow,
     TargetRow,
@@ -33,7 +39,6 @@ from sepbench.harness.audio import read_audio, resolve_inside
 from sepbench.harness.errors import MissingRootError
 from sepbench.harness.mixing import pad_to_length
 
-LIST_REVISION = "audiosep-944583f"
 SNR_DB = 0.0
 
 # Every ESC-50 clip is this long by construction (short sounds are zero-padded); the ogg copies
@@ -47,22 +52,22 @@ CARD = DatasetCard(
     lists=(
         ListCard(
             name="rebuilt",
-            revision=f"{LIST_REVISION}/1",
+            revision=f"{REVISION}/1",
             mixing="two 5-s clips at 0 dB energy ratio, peak above 1 scaled to 0.9",
             summary="AudioSep's 2,000 pairs, mixed here; not comparable with published rows.",
             expected_scenes=2000,
         ),
         ListCard(
             name="esc10-rebuilt",
-            revision=f"{LIST_REVISION}/1",
+            revision=f"{REVISION}/1",
             mixing="two 5-s clips at 0 dB energy ratio, peak above 1 scaled to 0.9",
             summary="The 78 pairs whose clips are both in ESC-10.",
             expected_scenes=78,
         ),
         ListCard(
             name="premixed",
-            revision=f"{LIST_REVISION}/1",
-            mixing="finished mixtures of AudioSep's evaluation package; gains not public",
+            revision=f"{REVISION}/1",
+            mixing=MIXING,
             summary="AudioSep's 2,000 mixtures as distributed.",
             expected_scenes=2000,
         ),
@@ -104,7 +109,7 @@ class Esc50:
             MissingRootError: no folder, or nothing of ESC-50 in it.
         """
         root = require_root(self.root, self.card)
-        if holds_mixtures(root):
+        if holds(root, self.card.name):
             return "esc50-premixed"
         found = {name.key for _, name in clip_files(root)} & clip_labels().keys()
         if not found:
@@ -137,7 +142,7 @@ class Esc50:
         """
         root = require_root(self.root, self.card)
         if "index" in row.details:
-            return _load_premixed(root, row, sample_rate, mono)
+            return load_premixed(root, self.card.name, row, sample_rate, mono=mono)
         names = [find_clip(root, row.details[key]) for key in ("target", "interference")]
         audios = [
             read_audio(resolve_inside(root, name), sample_rate=sample_rate, mono=mono)
@@ -151,7 +156,13 @@ class Esc50:
             where=f"Dataset esc50, scene {row.scene_id} ({' and '.join(names)})",
         )
         files = {name: audio.sha256 for name, audio in zip(names, audios, strict=True)}
-        return _scene(row, sample_rate, mixture, target, interference, files)
+        return Scene(
+            scene_id=row.scene_id,
+            sample_rate=sample_rate,
+            mixture=mixture,
+            sources={row.targets[0].name: target, row.details["other_source"]: interference},
+            files=files,
+        )
 
     def files(self, row: SceneRow) -> Sequence[str]:
         """Names of a scene's two files.
@@ -161,7 +172,7 @@ class Esc50:
         """
         root = require_root(self.root, self.card)
         if "index" in row.details:
-            return _premixed_names(root, row)
+            return premixed_names(root, self.card.name, row)
         names = [row.details[key] for key in ("target", "interference")]
         return tuple(found_or(f"audio/{name}", find_clip, root, name) for name in names)
 
@@ -175,9 +186,10 @@ class Esc50:
         """
         require_pool(pool, self.card)
         root = require_root(self.root, self.card)
+        base = corpus_base(root)
         for table, folder in (("meta/esc50.csv", "audio"), ("meta.csv", "")):
-            if (root / table).is_file():
-                clips = tuple(clips_of_table(root, table, folder))
+            if (root / base / table).is_file():
+                clips = tuple(clips_of_table(root, base + table, base + folder))
                 break
         else:
             clips = tuple(_clips_by_name(root))
@@ -211,11 +223,11 @@ def _rows(list_name: str) -> Iterator[SceneRow]:
         details: dict[str, str | int | float] = {
             "target": row.target_file,
             "interference": row.interference_file,
-            "other_source": "interference" if premixed else row.interference_label,
         }
         if premixed:
             details["index"] = row.index
         else:
+            details["other_source"] = row.interference_label
             details["snr_db"] = attributes["snr_db"] = SNR_DB
         yield SceneRow(
             scene_id=f"{row.index:04d}",
@@ -231,38 +243,3 @@ def _rows(list_name: str) -> Iterator[SceneRow]:
             origins=(row.target.src_file, row.interference.src_file),
             details=details,
         )
-
-
-def _load_premixed(root: Path, row: SceneRow, sample_rate: int, mono: bool) -> Scene:
-    target, mixture, files = read_target_and_mixture(
-        root,
-        *_premixed_names(root, row),
-        sample_rate=sample_rate,
-        mono=mono,
-        equal_lengths=False,
-    )
-    return _scene(row, sample_rate, mixture, target, mixture - target, files)
-
-
-def _premixed_names(root: Path, row: SceneRow) -> tuple[str, str]:
-    index = row.details["index"]
-    in_root = (root / f"mixture-{index}.wav").is_file() or not (root / "esc50").is_dir()
-    prefix = "" if in_root else "esc50/"
-    return f"{prefix}segment-{index}.wav", f"{prefix}mixture-{index}.wav"
-
-
-def _scene(
-    row: SceneRow,
-    sample_rate: int,
-    mixture: Samples,
-    target: Samples,
-    other: Samples,
-    files: dict[str, str],
-) -> Scene:
-    return Scene(
-        scene_id=row.scene_id,
-        sample_rate=sample_rate,
-        mixture=mixture,
-        sources={row.targets[0].name: target, row.details["other_source"]: other},
-        files=files,
-    )

@@ -1,4 +1,4 @@
-"""Where ESC-50's clips and AudioSep's finished mixtures lie on disk, and what names say.
+"""Where ESC-50's clips lie on disk, and what their names say.
 
 A clip is `{fold}-{freesound id}-{take}-{class}.wav` in ESC-50 and lacks the class in the ESC-10
 copies; fold, id and take identify it in both (its key).
@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sepbench.datasets.manifest import read_table, refuse_duplicates
+from sepbench.datasets.manifest import lies_in, read_table, refuse_duplicates
+from sepbench.datasets.unpacked import bases
 from sepbench.harness.api import Clip
 from sepbench.harness.audio import resolve_inside
 from sepbench.harness.errors import ManifestError, MissingFileError
@@ -51,16 +52,17 @@ def parse_name(file_name: str) -> ClipName:
     return ClipName(key=key, fold=fold, src_file=src_file, class_number=class_number or "")
 
 
-def holds_mixtures(root: Path) -> bool:
-    """Whether AudioSep's finished mixtures lie in the root, or in `esc50` below it."""
-    return any(
-        next((root / folder).glob("mixture-*.wav"), None) is not None for folder in ("", "esc50")
-    )
+def corpus_base(root: Path) -> str:
+    """Where the corpus lies: "" for the root itself, "ESC-50-master/" for one folder below."""
+    marks = ("audio", "meta", "meta.csv")
+    held = (base for base in bases(root) if any((root / base / mark).exists() for mark in marks))
+    return next(held, "")
 
 
 def clip_files(root: Path) -> Iterator[tuple[Path, ClipName]]:
     """Files that are named like clips, in the order of their names."""
-    folder = root / "audio" if (root / "audio").is_dir() else root
+    folder = root / corpus_base(root)
+    folder = folder / "audio" if (folder / "audio").is_dir() else folder
     for path in sorted(folder.iterdir()):
         if CLIP_NAME.fullmatch(path.name) and path.is_file():
             yield path, parse_name(path.name)
@@ -72,12 +74,13 @@ def find_clip(root: Path, name: str) -> str:
     Raises:
         MissingFileError: it lies nowhere.
     """
-    key = parse_name(name).key
-    for candidate in (f"audio/{name}", name, f"{key}.ogg", f"audio/{key}.ogg"):
-        if (root / candidate).is_file():
-            return candidate
+    key, stem, base = parse_name(name).key, Path(name).stem, corpus_base(root)
+    for folder in (f"{base}audio/", base):
+        for candidate in (name, f"{key}.ogg", f"{stem}.flac", f"{key}.wav", f"{key}.flac"):
+            if lies_in(root, folder + candidate):
+                return folder + candidate
     raise MissingFileError(
-        f"Dataset esc50: audio/{name} (or {key}.ogg) is missing under {root}. "
+        f"Dataset esc50: audio/{name} (or {key}.ogg) is missing under {root / base}. "
         "Complete the corpus, or pass another root with --root esc50=FOLDER."
     )
 
@@ -97,9 +100,8 @@ def clips_of_table(root: Path, table: str, folder: str) -> Iterator[Clip]:
     rows = read_table(root / table, ("filename", "fold", "category"))
     refuse_duplicates((row["filename"] for row in rows), root / table, "file")
     for row in rows:
-        try:
-            path = resolve_inside(root, str(Path(folder) / row["filename"]))
-        except MissingFileError:
+        path = _copy_of(root, Path(folder) / row["filename"])
+        if path is None:
             continue
         name = parse_name(path.name)
         yield Clip(
@@ -109,3 +111,13 @@ def clips_of_table(root: Path, table: str, folder: str) -> Iterator[Clip]:
             fold=row["fold"],
             origin=name.src_file,
         )
+
+
+def _copy_of(root: Path, name: Path) -> Path | None:
+    """A file that a table names, or its copy in another encoding; None where there is neither."""
+    for suffix in (name.suffix, ".flac", ".ogg"):
+        try:
+            return resolve_inside(root, str(name.with_suffix(suffix)))
+        except MissingFileError:
+            continue
+    return None

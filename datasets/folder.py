@@ -26,10 +26,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sepbench.datasets.manifest import read_table, require_list, require_pool, require_root
+from sepbench.datasets.manifest import read_numbered, require_list, require_pool, require_root
 from sepbench.harness.api import Clip, DatasetCard, ListCard, Samples, Scene, SceneRow, TargetRow
 from sepbench.harness.audio import cut_to_common_length, read_audio, resolve_inside
-from sepbench.harness.errors import ManifestError, MissingFileError
+from sepbench.harness.errors import ManifestError, MissingFileError, near_matches
 
 MANIFESTS = ("manifest.csv", "manifest.jsonl")
 RESIDUAL = "residual"
@@ -212,7 +212,14 @@ def _read(path: Path) -> Iterator[_Row]:
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line, fields in enumerate(read_table(path, ("target", "query")), start=2):
+    rows = read_numbered(path, ("target", "query"))
+    for key in rows[0][1] if rows else ():
+        if key not in _KEYS and not key.startswith(_SOURCE):  # a slip would leave a source out
+            raise ManifestError(
+                f"{path} has the column '{key}', which means nothing here."
+                f"{near_matches(key, _KEYS)} Other sources are columns '{_SOURCE}NAME'."
+            )
+    for line, fields in rows:
         sources = {
             key.removeprefix(_SOURCE): value.strip()
             for key, value in fields.items()
@@ -231,7 +238,8 @@ def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             fields = json.loads(content)
-        except json.JSONDecodeError as error:
+        # Besides bad syntax: thousands of digits, or brackets without end.
+        except (ValueError, RecursionError) as error:
             raise ManifestError(f"{path}, line {line} is no JSON object: {error}.") from None
         if not isinstance(fields, dict) or not isinstance(fields.get("sources", {}), dict):
             raise ManifestError(f"{path}, line {line} is no JSON object with named values.")

@@ -6,7 +6,7 @@ A list that cannot be understood is refused with file and line: a guess would ch
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sepbench.harness.api import DatasetCard
@@ -64,10 +64,46 @@ def require_pool(name: str, card: DatasetCard) -> None:
         raise UnknownNameError("clip pool", name, card.pools, where=f" of dataset {card.name}")
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV file with a header, in their order.
+def csv_lines(path: Path, *, blanks: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Number and fields of every line of a CSV file, a header like any other; empty ones left out.
 
-    Quoting, CRLF and a byte-order mark are handled; other columns than those asked for are kept.
+    Quoting, CRLF and a byte-order mark are handled.
+
+    Args:
+        path: UTF-8 text.
+        blanks: a blank after a comma is no part of the field.
+
+    Yields:
+        Number of the line at which a row ends, and its fields.
+
+    Raises:
+        MissingFileError: no such file.
+        ManifestError: not UTF-8 text, or no CSV.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True, skipinitialspace=blanks)
+            for fields in reader:
+                if fields:
+                    yield reader.line_num, fields
+    except FileNotFoundError:
+        raise MissingFileError(f"{path} is missing. Restore it.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(
+            f"{path} cannot be read as a CSV table ({error}). Restore it; a table of your own is "
+            "to be saved as UTF-8."
+        ) from error
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV file with a header, in their order, as `read_numbered` without numbers."""
+    return [row for _, row in read_numbered(path, columns)]
+
+
+def read_numbered(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file with a header, in their order, each with the number of its line.
+
+    Other columns than those asked for are kept.
 
     Args:
         path: UTF-8 text.
@@ -78,25 +114,17 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         ManifestError: not UTF-8 text, a column is missing or named twice, or a row has more or
             fewer fields than the header.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            _check_header(path, header, columns)
-            rows = []
-            for fields in reader:
-                if len(fields) != len(header):
-                    raise ManifestError(
-                        f"{path}, line {reader.line_num}: {len(fields)} fields where the header "
-                        f"has {len(header)}. Restore the file."
-                    )
-                rows.append(dict(zip(header, fields, strict=True)))
-    except FileNotFoundError:
-        raise MissingFileError(f"{path} is missing. Restore it.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(
-            f"{path} cannot be read as a CSV table ({error}). Restore it."
-        ) from error
+    lines = csv_lines(path)
+    _, header = next(lines, (0, []))
+    _check_header(path, header, columns)
+    rows = []
+    for number, fields in lines:
+        if len(fields) != len(header):
+            raise ManifestError(
+                f"{path}, line {number}: {len(fields)} fields where the header has {len(header)}. "
+                "Restore the file."
+            )
+        rows.append((number, dict(zip(header, fields, strict=True))))
     return rows
 
 
@@ -115,6 +143,14 @@ def read_number(value: str, path: Path, what: str) -> float:
     return number
 
 
+def lies_in(root: Path, name: str) -> bool:
+    """Whether there is such a file; a name of a list that no file can have is nowhere."""
+    try:
+        return (root / name).is_file()
+    except OSError:
+        return False
+
+
 def refuse_duplicates(values: Iterable[str], path: Path, what: str) -> None:
     """Refuse a list that gives one id twice.
 
@@ -130,6 +166,10 @@ def refuse_duplicates(values: Iterable[str], path: Path, what: str) -> None:
 
 def _check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
     missing = [column for column in columns if column not in header]
+    if missing and len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        raise ManifestError(
+            f"{path} has semicolons or tabs between its columns. Save it with commas."
+        )
     if missing:
         raise ManifestError(
             f"{path} has no column {', '.join(repr(m) for m in missing)}; "

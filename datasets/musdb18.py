@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sepbench.datasets.manifest import require_list, require_pool, require_root
+from sepbench.datasets.unpacked import bases
 from sepbench.harness.api import Clip, DatasetCard, ListCard, Samples, Scene, SceneRow, TargetRow
 from sepbench.harness.audio import cut_to_common_length, read_audio, resolve_inside
 from sepbench.harness.errors import ManifestError, MissingRootError
@@ -93,7 +94,7 @@ class Musdb18:
     """The songs of either release as scenes, the training stems as clips.
 
     Args:
-        root: folder that holds `train` and `test`.
+        root: folder that holds `train` and `test`, or one above it.
     """
 
     card = CARD
@@ -109,7 +110,7 @@ class Musdb18:
         """
         root = require_root(self.root, self.card)
         for hq, protocol in ((False, "sisec18"), (True, "sisec18-hq")):
-            if any(True for split in SONGS for _ in _songs(root, split, hq=hq)):
+            if any(_songs(root, split, hq=hq) for split in SONGS):
                 return protocol
         raise MissingRootError(
             f"Dataset musdb18: {root} holds neither *.stem.mp4 files nor folders of WAV files "
@@ -172,7 +173,7 @@ class Musdb18:
         """
         require_pool(pool, self.card)
         root = require_root(self.root, self.card)
-        songs = list(_songs(root, "train", hq=False)) or list(_songs(root, "train", hq=True))
+        songs = _songs(root, "train", hq=False) or _songs(root, "train", hq=True)
         return tuple(
             Clip(
                 clip_id=f"{song.name}/{stem}",
@@ -187,22 +188,37 @@ class Musdb18:
         )
 
 
-def _songs(root: Path, split: str, *, hq: bool) -> Iterator[_Song]:
-    folder = root / split
+def _songs(root: Path, split: str, *, hq: bool) -> tuple[_Song, ...]:
+    """The songs of one release, from the root or from the folder in it that holds them.
+
+    Raises:
+        ManifestError: a song lacks a file, or two folders hold songs of this release.
+    """
+    found = {base: songs for base in bases(root) if (songs := tuple(_below(root, base, split, hq)))}
+    if len(found) > 1:
+        folders = " and ".join(str(root / base / split) for base in found)
+        raise ManifestError(
+            f"Dataset musdb18: {folders} both hold songs. Point the root to one of them."
+        )
+    return next(iter(found.values()), ())
+
+
+def _below(root: Path, base: str, split: str, hq: bool) -> Iterator[_Song]:
+    folder = root / base / split
     if not folder.is_dir():
         return
     # Archives packed on a Mac bring "._name" files and a folder "__MACOSX".
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "_")))
     for path in entries:
         if hq and path.is_dir():
-            yield _hq_song(path, split)
-        elif not hq and path.name.endswith(STEMS_SUFFIX):
-            name = f"{split}/{path.name}"
+            yield _hq_song(path, f"{base}{split}")
+        elif not hq and path.name.lower().endswith(STEMS_SUFFIX):
+            name = f"{base}{split}/{path.name}"
             streams = {source: (name, k) for k, source in enumerate((MIXTURE, *STEMS))}
-            yield _Song(name=path.name.removesuffix(STEMS_SUFFIX), files=streams)
+            yield _Song(name=path.name[: -len(STEMS_SUFFIX)], files=streams)
 
 
-def _hq_song(folder: Path, split: str) -> _Song:
+def _hq_song(folder: Path, below: str) -> _Song:
     files: dict[str, tuple[str, int]] = {}
     for source in (MIXTURE, *STEMS):
         found = [source + s for s in HQ_SUFFIXES if (folder / (source + s)).is_file()]
@@ -211,7 +227,7 @@ def _hq_song(folder: Path, split: str) -> _Song:
                 f"Dataset musdb18: {folder} has no {source}.wav. Restore the file, or remove the "
                 "folder if it is no song."
             )
-        files[source] = (f"{split}/{folder.name}/{found[0]}", 0)
+        files[source] = (f"{below}/{folder.name}/{found[0]}", 0)
     return _Song(name=folder.name, files=files)
 
 

@@ -1,13 +1,17 @@
 """VoiceBank-DEMAND (Valentini-Botinhao, 2017): read speech in recorded noise.
 
-Official layout: `clean_testset_wav/` and `noisy_testset_wav/` with identical names; copies
-resampled to 16 kHz often carry the suffix `_16k`. The noise is not distributed: it is noisy −
-clean, taken after resampling, so that speech + noise is the mixture at every rate.
+Official layout: `clean_testset_wav/` and `noisy_testset_wav/` with identical names, in the root or
+in the folder that the archive was unpacked into; copies resampled to 16 kHz often carry the suffix
+`_16k`, and some lie in `test/clean` and `test/noisy`. WAV or FLAC.
+
+The noise is not distributed: it is noisy − clean, taken after resampling, so that speech + noise is
+the mixture at every rate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from sepbench.datasets.manifest import (
@@ -18,12 +22,28 @@ from sepbench.datasets.manifest import (
     require_root,
 )
 from sepbench.datasets.pairs import read_target_and_mixture
+from sepbench.datasets.unpacked import bases
 from sepbench.harness.api import Attribute, Clip, DatasetCard, ListCard, Scene, SceneRow, TargetRow
 from sepbench.harness.errors import ManifestError, MissingRootError
 
-VARIANTS = ("", "_16k")  # as distributed first
-LOG_FILE = "log_testset.txt"  # lines "p232_001 bus 17.5", no header
-TRAIN_PARTS = ("28spk", "56spk")  # different speakers
+# Suffixes of folders, as distributed first. Copies are at 16 kHz whatever their suffix.
+VARIANTS = ("", "_16k", "_16kHz", "_16khz", "_16000", "-16k")
+PAIRS = (  # clean, noisy
+    *((f"clean_testset_wav{end}", f"noisy_testset_wav{end}") for end in VARIANTS),
+    ("test/clean", "test/noisy"),
+)
+# Lines "p232_001 bus 17.5", no header; below `logfiles` where its archive was unpacked.
+LOG_FILES = ("log_testset.txt", "logfiles/log_testset.txt")
+# Part -> its folders. The parts have different speakers; the first release had one without a name.
+TRAIN_PARTS = {
+    "28spk": (
+        *(f"clean_trainset_28spk_wav{end}" for end in VARIANTS),
+        *(f"clean_trainset_wav{end}" for end in VARIANTS),
+        "train/clean",
+    ),
+    "56spk": tuple(f"clean_trainset_56spk_wav{end}" for end in VARIANTS),
+}
+SUFFIXES = (".wav", ".flac")
 
 CARD = DatasetCard(
     name="voicebank-demand",
@@ -59,7 +79,7 @@ class VoiceBankDemand:
     """The test set as scenes, the training speech as clips.
 
     Args:
-        root: folder that holds `clean_testset_wav` and `noisy_testset_wav`.
+        root: folder that holds `clean_testset_wav` and `noisy_testset_wav`, or one above it.
     """
 
     card = CARD
@@ -138,34 +158,36 @@ class VoiceBankDemand:
                 fold=part,
                 origin=_speaker(name),
             )
-            for part in TRAIN_PARTS
-            for folder in _present(root, f"clean_trainset_{part}_wav")[:1]
-            for name in _wav_names(root / folder)
+            for part, folders in TRAIN_PARTS.items()
+            for folder in _present(root, folders)
+            for name in _audio_names(root / folder)
         )
 
 
-def _present(root: Path, folder: str) -> list[str]:
-    return [folder + variant for variant in VARIANTS if (root / (folder + variant)).is_dir()]
+def _present(root: Path, folders: Sequence[str]) -> list[str]:
+    """The first of the folders that is there, in the root or one folder below."""
+    there = (b + f for b in bases(root) for f in folders if (root / b / f).is_dir())
+    return list(islice(there, 1))
 
 
 def _test_folders(root: Path) -> tuple[str, str]:
     """Names of the clean and the noisy folder, both of the same variant."""
-    for variant in VARIANTS:
-        clean, noisy = f"clean_testset_wav{variant}", f"noisy_testset_wav{variant}"
-        if (root / clean).is_dir() and (root / noisy).is_dir():
-            return clean, noisy
+    for base in bases(root):
+        for clean, noisy in PAIRS:
+            if (root / base / clean).is_dir() and (root / base / noisy).is_dir():
+                return base + clean, base + noisy
     raise MissingRootError(
         f"Dataset voicebank-demand: {root} does not hold both clean_testset_wav and "
         f"noisy_testset_wav (or both with the suffix _16k). Where to get them: {CARD.where}"
     )
 
 
-def _wav_names(folder: Path) -> list[str]:
+def _audio_names(folder: Path) -> list[str]:
     # Archives packed on a Mac bring "._p232_001.wav" files that are no audio.
     return sorted(
         path.name
         for path in folder.iterdir()
-        if path.suffix.lower() == ".wav" and not path.name.startswith(".")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     )
 
 
@@ -175,7 +197,7 @@ def _speaker(name: str) -> str:
 
 def _rows(root: Path) -> Iterator[SceneRow]:
     clean, noisy = _test_folders(root)
-    clean_names, noisy_names = _wav_names(root / clean), _wav_names(root / noisy)
+    clean_names, noisy_names = _audio_names(root / clean), _audio_names(root / noisy)
     for names, others, folder in (
         (clean_names, noisy_names, noisy),
         (noisy_names, clean_names, clean),
@@ -188,7 +210,8 @@ def _rows(root: Path) -> Iterator[SceneRow]:
                 f"{shown}. Complete the folder, or remove them from the other one."
             )
     refuse_duplicates((Path(name).stem for name in clean_names), root / clean, "utterance")
-    log = _read_log(root / LOG_FILE)
+    logs = (root / base / name for base in bases(root) for name in LOG_FILES)
+    log = _read_log(next((path for path in logs if path.is_file()), None))
     for name in clean_names:
         stem = Path(name).stem
         speaker = _speaker(name)
@@ -208,9 +231,9 @@ def _rows(root: Path) -> Iterator[SceneRow]:
         )
 
 
-def _read_log(path: Path) -> dict[str, dict[str, Attribute]]:
+def _read_log(path: Path | None) -> dict[str, dict[str, Attribute]]:
     """Utterance -> noise and SNR, where the log is there; it may cover more than is on disk."""
-    if not path.is_file():
+    if path is None:
         return {}
     entries: dict[str, dict[str, Attribute]] = {}
     try:

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
         TargetRow,
     )
     from sepbench.harness.errors import BenchError, UndefinedScoreError
-    from sepbench.harness.run.python_api import compare, load_baseline, load_dataset, results, run
+    from sepbench.harness.run.python_api import (
+        compare,
+        leaderboard,
+        leaderboard_frame,
+        load_baseline,
+        load_dataset,
+        results,
+        run,
+    )
 
 try:
     __version__ = version("sepbench")
@@ -54,6 +62,8 @@ _HOMES = {
     "sepbench.harness.errors": ("BenchError", "UndefinedScoreError"),
     "sepbench.harness.run.python_api": (
         "compare",
+        "leaderboard",
+        "leaderboard_frame",
         "load_baseline",
         "load_dataset",
         "results",
@@ -79,6 +89,8 @@ __all__ = [
     "UndefinedScoreError",
     "__version__",
     "compare",
+    "leaderboard",
+    "leaderboard_frame",
     "load_baseline",
     "load_dataset",
     "results",

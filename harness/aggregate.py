@@ -7,32 +7,42 @@ target); they are never stored. Undefined is not zero and not dropped: each caus
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sepbench.harness.api import AVERAGES, Aggregation
-from sepbench.harness.averages import average, bootstrap_interval
+from sepbench.harness.api import Aggregation
+from sepbench.harness.averages import Sample, average, bootstrap_intervals
 from sepbench.harness.contamination import footnotes
+from sepbench.harness.item_scores import (
+    MIXTURE,
+    ItemScores,
+    ScoreReader,
+    newest_rule,
+    over_mixture,
+    protocols_of,
+    task_of,
+)
 from sepbench.harness.records import FINAL
+from sepbench.harness.resampling import Recordings
 from sepbench.harness.store import Workspace
 from sepbench.harness.stored_scores import (
-    Scores,
+    count_degraded,
     count_statuses,
     metric_card,
     read_cells,
     read_cost,
-    read_scores,
 )
+from sepbench.harness.table_notes import degraded_note, query_words, row_notes, table_notes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Floats = npt.NDArray[np.float64]
-
-MIXTURE = "mixture"
+    Codes = npt.NDArray[np.intp]
+    Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +105,8 @@ class Row:
         scored: items with at least one value; expected: items the protocol has.
         real_time_factor: seconds of separation per second of audio; None = not measured.
         flops_per_second: floating-point operations per second of audio; None = not counted.
-        complete: every expected item is there, none failed, no estimate undefined.
+        complete: every expected item is there, none failed, no estimate undefined, none made
+            with less memory than it needs.
         notes: footnotes.
     """
 
@@ -140,21 +151,32 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def tables(workspace: Workspace, protocols: Sequence[str] | None = None) -> list[Table]:
-    """A table for each protocol named, or for all in the order of their first use."""
-    names = protocols or [
-        row["protocol"]
-        for row in workspace.query("SELECT protocol, min(id) m FROM cells GROUP BY 1 ORDER BY m")
-    ]
-    return [protocol_table(workspace, name) for name in names]
+def tables(
+    workspace: Workspace,
+    protocols: Sequence[str] | None = None,
+    *,
+    reader: ScoreReader | None = None,
+) -> list[Table]:
+    """A table for each protocol named, or for all in the order of their first use.
+
+    Args:
+        workspace: open.
+        protocols: names.
+        reader: of the workspace, when more than tables is made of the scores it reads.
+    """
+    names = protocols or protocols_of(workspace)
+    return [protocol_table(workspace, name, reader=reader) for name in names]
 
 
-def protocol_table(workspace: Workspace, protocol: str) -> Table:
+def protocol_table(
+    workspace: Workspace, protocol: str, *, reader: ScoreReader | None = None
+) -> Table:
     """The table of one protocol.
 
     A model that was run several times under one label (other settings, other code) shows its
     latest cell; the others are counted in a footnote, as are rows of an earlier list revision.
     """
+    reader = reader or ScoreReader(workspace)
     stored, left_out = read_cells(workspace, protocol)
     metrics: dict[str, dict[str, Any]] = {}
     for cell in stored:
@@ -164,18 +186,45 @@ def protocol_table(workspace: Workspace, protocol: str) -> Table:
     mixture = next((c for c in stored if c["baseline"] == MIXTURE), None)
     columns = _columns(metrics, with_improvements=mixture is not None)
     # The newest wording counts for all: how numbers are averaged is no part of a cell's identity.
-    newest = max(stored, key=lambda cell: cell["last_run"] or 0, default=None)
-    rule = _rule(newest["aggregate"]) if newest else Aggregation()
-    floor = {
-        name: read_scores(workspace, mixture["id"], card["number"], rule.within)
-        for name, card in metrics.items()
-        if mixture is not None
+    rule = newest_rule(stored)
+    read = {
+        cell["id"]: {
+            name: reader.read(cell["id"], metrics[name], rule)
+            for name in json.loads(cell["metrics"])
+        }
+        for cell in stored
     }
-    dataset = workspace.query(
-        "SELECT dataset, list FROM tasks WHERE protocol = ? LIMIT 1", (protocol,)
-    )
-    place = (dataset[0]["dataset"], dataset[0]["list"]) if dataset else ("", "")
-    rows = [_row(workspace, cell, columns, metrics, floor, rule, place) for cell in stored]
+    floor = read[mixture["id"]] if mixture is not None else {}
+    # The scores of a cell share their items.
+    clusters = {id_: next(iter(of.values())).clusters for id_, of in read.items() if of}
+    recordings = Recordings(name for names in clusters.values() for name in names)
+    codes = {id_: recordings.codes(names) for id_, names in clusters.items()}
+    drafts = {
+        cell["id"]: {
+            column.name: _draft(
+                read[cell["id"]][column.metric],
+                metrics[column.metric],
+                rule,
+                codes[cell["id"]],
+                floor.get(column.metric) if column.improvement else None,
+            )
+            for column in columns
+            if _has_column(cell, column, metrics, read[cell["id"]], floor)
+        }
+        for cell in stored
+    }
+    in_order = [draft.sample for of_cell in drafts.values() for draft in of_cell.values()]
+    intervals = iter(bootstrap_intervals(in_order, recordings, rule))
+    place = task_of(workspace, protocol)
+    rows = []
+    for cell in stored:
+        counts = count_statuses(workspace, cell["id"])
+        scored = sum(counts.get(status, 0) for status in FINAL)
+        cells = {
+            name: _cell(draft, next(intervals), rule, scored)
+            for name, draft in drafts[cell["id"]].items()
+        }
+        rows.append(_row(workspace, cell, cells, counts, place))
     order = {"lower": 0, "model": 1, "upper": 2}
     rows.sort(key=lambda row: order.get(row.role, 1))
     return Table(
@@ -184,23 +233,23 @@ def protocol_table(workspace: Workspace, protocol: str) -> Table:
         aggregate=rule.words,
         columns=columns,
         rows=tuple(rows),
-        notes=tuple(_table_notes(left_out, rule, floor.values())),
+        notes=tuple(table_notes(left_out, rule, floor.values(), recordings)),
     )
 
 
-def _table_notes(left_out: int, rule: Aggregation, scores: Iterable[Scores]) -> Iterator[str]:
-    if left_out:
-        yield f"{left_out} rows of an earlier list revision or rate are not shown"
-    groups = [group for each in scores for group in each.groups]
-    without = groups.count("")
-    if rule.within and without:
-        which = "no item has" if without == len(groups) else "some items lack"
-        yield f"{which} '{rule.within}', by which this protocol groups them; they are one group"
-
-
-def _rule(stored: str) -> Aggregation:
-    """How a cell is averaged; the first workspaces hold the one word of it."""
-    return Aggregation(**({"items": stored} if stored in AVERAGES else json.loads(stored)))
+def _has_column(
+    cell: Mapping[str, Any],
+    column: Column,
+    metrics: Mapping[str, Mapping[str, Any]],
+    read: Mapping[str, ItemScores],
+    floor: Mapping[str, ItemScores],
+) -> bool:
+    """Whether a row has a number in a column: asked for, and with a meaning."""
+    if column.metric not in read:
+        return False
+    if cell["baseline"] == MIXTURE:
+        return not column.improvement and bool(metrics[column.metric]["defined_for_mixture"])
+    return not column.improvement or column.metric in floor
 
 
 def _columns(
@@ -224,7 +273,7 @@ def _columns(
             columns.append(
                 Column(
                     name=card["improvement"],
-                    title=_improved(card["title"]),
+                    title=improved_title(card["title"]),
                     unit=card["unit"],
                     identity=f"{identity} minus the mixture's",
                     metric=name,
@@ -235,7 +284,7 @@ def _columns(
     return tuple(columns)
 
 
-def _improved(title: str) -> str:
+def improved_title(title: str) -> str:
     """Make "SIR (BSS Eval v3)" into "SIRi (BSS Eval v3)"."""
     name, blank, rest = title.partition(" ")
     return f"{name}i{blank}{rest}"
@@ -244,38 +293,16 @@ def _improved(title: str) -> str:
 def _row(
     workspace: Workspace,
     cell: Mapping[str, Any],
-    columns: Sequence[Column],
-    metrics: Mapping[str, Mapping[str, Any]],
-    floor: Mapping[str, Scores],
-    rule: Aggregation,
+    cells: Mapping[str, Cell],
+    counts: Mapping[str, int],
     place: tuple[str, str],
 ) -> Row:
-    asked = json.loads(cell["metrics"])
-    is_mixture = cell["baseline"] == MIXTURE
-    cells: dict[str, Cell] = {}
-    cached = {
-        name: read_scores(workspace, cell["id"], metrics[name]["number"], rule.within)
-        for name in asked
-    }
-    counts = count_statuses(workspace, cell["id"])
     scored = sum(counts.get(status, 0) for status in FINAL)
-    for column in columns:
-        card = metrics[column.metric]
-        if column.metric not in cached or (is_mixture and not card["defined_for_mixture"]):
-            continue
-        if column.improvement and is_mixture:
-            continue
-        cells[column.name] = _aggregate(
-            cached[column.metric],
-            card,
-            rule=rule,
-            minus=floor[column.metric] if column.improvement else None,
-            scored=scored,
-        )
     failed = sum(n for status, n in counts.items() if status not in FINAL)
     expected = max(cell["expected_items"] or 0, cell["planned_items"] or 0)
     faults = max((c.undefined_estimate for c in cells.values()), default=0)
     unscored = max((c.missing for c in cells.values()), default=0)
+    marked = count_degraded(workspace, cell["id"])
     facts = json.loads(cell["facts"])
     card = json.loads(cell["card"])
     return Row(
@@ -283,7 +310,7 @@ def _row(
         baseline=cell["baseline"],
         version=card["version"],
         role=cell["role"],
-        query=_query_words(cell),
+        query=query_words(cell),
         status=cell["status"],
         reason=cell["reason"],
         cells=cells,
@@ -291,12 +318,15 @@ def _row(
         expected=expected,
         failed=failed,
         missing=max(0, expected - scored - failed),
-        complete=cell["status"] == "active" and scored == expected > 0 and not (faults or unscored),
+        complete=cell["status"] == "active"
+        and scored == expected > 0
+        and not (faults or unscored or marked),
         flops_per_second=facts.get("flops_per_second"),
         parameters=facts.get("parameters"),
         device=facts.get("device", ""),
         precision=facts.get("precision", ""),
-        notes=_notes(cell, scored, expected, failed, faults, unscored)
+        notes=row_notes(cell, scored, expected, failed, faults, unscored)
+        + degraded_note(marked)
         + footnotes(cell["baseline"], card.get("training_data", ()), *place),
         cell_id=cell["id"],
         identity=json.loads(cell["identity"]),
@@ -304,86 +334,62 @@ def _row(
     )
 
 
-def _query_words(cell: Mapping[str, Any]) -> str:
-    if cell["query_kind"] == "audio" and cell["shots"]:
-        return f"audio ×{cell['shots']}"
-    return "–" if cell["query_kind"] in ("none", "") else str(cell["query_kind"])
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Draft:
+    """One number of a table before its interval."""
+
+    sample: Sample
+    scores: ItemScores
+    use: Flags
+    infinite: int
+    unpaired: int
+    noise_floor: float | None
 
 
-def _notes(
-    cell: Mapping[str, Any], scored: int, expected: int, failed: int, faults: int, unscored: int
-) -> tuple[str, ...]:
-    notes = []
-    if cell["status"] == "not applicable":
-        notes.append(f"not applicable: {cell['reason']}")
-    elif cell["status"] == "failed":
-        notes.append(f"could not be carried out: {cell['reason']}")
-    elif scored < expected:
-        tail = f", {failed} failed" if failed else ""
-        notes.append(f"partial: {scored} of {expected} items{tail}; not comparable")
-    if faults:
-        notes.append(f"{faults} estimates without a defined score; not comparable")
-    if unscored:
-        notes.append(f"{unscored} items lack a score of a metric or of its present version")
-    if cell["older"]:
-        notes.append(f"{cell['older']} earlier variants under this name are not shown")
-    return tuple(notes)
-
-
-def _aggregate(
-    scores: Scores, card: Mapping[str, Any], *, rule: Aggregation, minus: Scores | None, scored: int
-) -> Cell:
-    values = _item_values(scores, rule, card["noise_floor"])
-    defined = ~np.isnan(values)
-    limit = card["noise_floor"]
-    capped = 0
-    if limit is not None:
-        over = defined & (values > limit)
-        capped = int(over.sum())
-        values[over] = limit  # +inf too: beyond the floor there is only rounding
-    unpaired = 0
-    if minus is not None:
-        base = dict(zip(minus.keys, _item_values(minus, rule, card["noise_floor"]), strict=True))
-        subtract = np.array([base.get(key, np.nan) for key in scores.keys], dtype=float)
-        if limit is not None:
-            subtract = np.minimum(subtract, limit)
-        unpaired = int((defined & np.isnan(subtract)).sum())
-        endless = np.isinf(values) & np.isinf(subtract)
-        with np.errstate(invalid="ignore"):
-            values = values - subtract
-        values[endless] = np.inf  # as little an improvement as inf itself
-    use = np.isfinite(values)
-    kept = values[use]
-    clusters = [c for c, used in zip(scores.clusters, use, strict=True) if used]
-    groups = [g for g, used in zip(scores.groups, use, strict=True) if used]
-    windows = np.array([v for f, used in zip(scores.frames, use, strict=True) if used for v in f])
-    interval = bootstrap_interval(kept, clusters, groups, rule) if len(kept) else None
-    return Cell(
-        value=average(kept, groups, rule) if len(kept) else None,
-        low=interval[0] if interval else None,
-        high=interval[1] if interval else None,
-        averaged=len(kept),
-        undefined_reference=scores.causes.count("reference"),
-        undefined_estimate=scores.causes.count("estimate"),
-        infinite=int(np.isinf(values).sum()),
-        capped=capped,
-        unpaired=unpaired,
-        missing=max(0, scored - len(scores.keys)),
-        windows=windows.size,
-        undefined_windows=int(np.isnan(windows).sum()),
-        noise_floor=limit,
+def _draft(
+    scores: ItemScores,
+    card: Mapping[str, Any],
+    rule: Aggregation,
+    codes: Codes,
+    mixture: ItemScores | None,
+) -> _Draft:
+    """What a number is the average of: finite values of done items, or their improvements."""
+    values = scores.values if mixture is None else over_mixture(scores, mixture)
+    use = scores.scored & np.isfinite(values)
+    unpaired = scores.scored & ~np.isnan(scores.values) & np.isnan(values)
+    groups = scores.groups(rule.within) if rule.within else []
+    return _Draft(
+        sample=Sample(
+            values=values[use],
+            clusters=codes[use],
+            groups=[group for group, used in zip(groups, use, strict=False) if used],
+        ),
+        scores=scores,
+        use=use,
+        infinite=int((scores.scored & np.isinf(values)).sum()),
+        unpaired=int(unpaired.sum()),
+        noise_floor=card["noise_floor"],
     )
 
 
-def _item_values(scores: Scores, rule: Aggregation, limit: float | None) -> Floats:
-    """A number an item: the metric's own, or its windows averaged as the protocol says."""
-    values = scores.values.copy()
-    if rule.frames is not None:
-        over = np.nanmean if rule.frames == "mean" else np.nanmedian
-        for index, frames in enumerate(scores.frames):
-            if frames:  # an item with a value has at least one defined window
-                with np.errstate(invalid="ignore"):
-                    mean = over(np.minimum(frames, np.inf if limit is None else limit))
-                # Windows at +inf beside some at -inf have no mean; counted as infinite.
-                values[index] = np.inf if np.isnan(mean) else mean
-    return values
+def _cell(
+    draft: _Draft, interval: tuple[float, float] | None, rule: Aggregation, scored: int
+) -> Cell:
+    """The number with its interval and counts."""
+    sample, scores = draft.sample, draft.scores
+    causes = Counter(scores.causes[place] for place in np.flatnonzero(scores.scored).tolist())
+    return Cell(
+        value=average(sample.values, sample.groups, rule) if len(sample.values) else None,
+        low=interval[0] if interval else None,
+        high=interval[1] if interval else None,
+        averaged=len(sample.values),
+        undefined_reference=causes["reference"],
+        undefined_estimate=causes["estimate"],
+        infinite=draft.infinite,
+        capped=int((scores.scored & scores.capped).sum()),
+        unpaired=draft.unpaired,
+        missing=max(0, scored - int(scores.scored.sum())),
+        windows=int(scores.windows[draft.use].sum()),
+        undefined_windows=int(scores.undefined_windows[draft.use].sum()),
+        noise_floor=draft.noise_floor,
+    )

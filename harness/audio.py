@@ -15,6 +15,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from sepbench.harness.errors import (
     UnsafePathError,
 )
 
+if TYPE_CHECKING:
+    from soundfile import SoundFile
+
 # C channels, N samples
 CONTAINER_SUFFIXES = (".mp4", ".m4a", ".mkv", ".webm", ".mov")
 MAX_CHANNELS = 2
@@ -36,6 +40,10 @@ CONTAINER_TOLERANCE_SECONDS = 0.1
 # Files of one scene may differ by this much in length (encoder padding) and are cut to the
 # shorter; more than that means that they do not belong together.
 LENGTH_TOLERANCE_SECONDS = 0.05
+
+
+# Numbers read at once from a file that announces more of them: 64 MB.
+BLOCK = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,11 +141,12 @@ def read_audio(
     return Audio(samples=samples, sample_rate=rate, sha256=hashlib.sha256(data).hexdigest())
 
 
-def write_wav(path: Path, samples: Samples, sample_rate: int) -> None:
+def write_wav(place: Path | BinaryIO, samples: Samples, sample_rate: int) -> None:
     """Write (C, N) float32 as a WAV file of 32-bit floats: no rounding, no clipping."""
     import soundfile
 
-    soundfile.write(path, np.ascontiguousarray(samples.T), sample_rate, subtype="FLOAT")
+    frames = np.ascontiguousarray(samples.T)
+    soundfile.write(place, frames, sample_rate, subtype="FLOAT", format="WAV")
 
 
 def to_mono(samples: Samples) -> Samples:
@@ -183,7 +192,7 @@ def _decode_soundfile(path: Path, data: bytes) -> tuple[Samples, int]:
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             announced = file.frames
-            samples = file.read(dtype="float32", always_2d=True)
+            samples = _frames(file)
             rate = int(file.samplerate)
             exact = file.format in ("WAV", "WAVEX", "FLAC", "AIFF")
     except (soundfile.LibsndfileError, RuntimeError) as error:
@@ -195,6 +204,17 @@ def _decode_soundfile(path: Path, data: bytes) -> tuple[Samples, int]:
             f"{path} is truncated: {len(samples)} of {announced} samples. Fetch the file again."
         )
     return np.ascontiguousarray(samples.T), rate
+
+
+def _frames(file: SoundFile) -> Samples:
+    """All frames (N, C); a damaged header that announces terabytes allocates none of them."""
+    if file.frames * file.channels <= BLOCK:
+        return np.asarray(file.read(dtype="float32", always_2d=True))
+    blocks = []
+    while True:
+        blocks.append(file.read(BLOCK // file.channels, dtype="float32", always_2d=True))
+        if len(blocks[-1]) < BLOCK // file.channels:
+            return np.concatenate(blocks)
 
 
 def _refuse_truncation(path: Path, data: bytes) -> None:

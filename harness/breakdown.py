@@ -12,19 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sepbench.harness.aggregate import improved_title
 from sepbench.harness.api import Aggregation
-from sepbench.harness.averages import average, bootstrap_interval
+from sepbench.harness.averages import Sample, average, bootstrap_intervals
 from sepbench.harness.errors import UsageError
 from sepbench.harness.item_scores import (
     MIXTURE,
     Entry,
     ItemScores,
+    ScoreReader,
     dataset_of,
     find_metric,
+    over_mixture,
     read_entries,
-    read_items,
     stored_rule,
 )
+from sepbench.harness.resampling import Recordings
 from sepbench.harness.store import Workspace
 from sepbench.harness.stored_scores import metric_card
 
@@ -132,64 +135,41 @@ def break_down(
     mixture = next((entry for entry in entries if entry.baseline == MIXTURE), None)
     wanted = list(columns) if columns is not None else _all_columns(workspace, entries, mixture)
     found = [(name, *find_metric(workspace, entries, name, protocol)) for name in wanted]
-    read: dict[tuple[int, str], ItemScores] = {}
-
-    def items_of(entry: Entry, metric: str, card: Mapping[str, Any]) -> ItemScores:
-        key = (entry.cell_id, metric)
-        if key not in read:
-            read[key] = read_items(workspace, entry.cell_id, card, rule)
-        return read[key]
-
-    computed = _input_snr(workspace, entries, mixture, protocol) if by == INPUT_SNR else {}
-    raw: dict[int, list[Any]] = {}
-    for entry in entries:
-        if found and entry.metrics:
-            first = next((f for f in found if f[1] in entry.metrics), None)
-            if first is not None:
-                scores = items_of(entry, first[1], first[3])
-                raw[entry.cell_id] = _keys(scores, entry, by, computed)
-    values = {value for keys in raw.values() for value in keys if value is not None}
+    reader = ScoreReader(workspace)
+    first = {
+        entry.cell_id: reader.read(entry.cell_id, card, rule)
+        for entry in entries
+        for _, _, _, card in [f for f in found if f[1] in entry.metrics][:1]
+    }
+    shown = [entry for entry in entries if entry.cell_id in first]
+    computed = _input_snr(workspace, reader, entries, protocol) if by == INPUT_SNR else {}
+    keys = {e.cell_id: _keys(first[e.cell_id], e, by, computed) for e in shown}
+    values = {value for of_cell in keys.values() for value in of_cell if value is not None}
     if not values:
         raise UsageError(
             f"The items of {protocol} have no '{by}'. "
-            f"They have: {', '.join(_known(read.values()))}."
+            f"They have: {', '.join(_known(first.values()))}."
         )
     names = _names(values, edges)
-    number = {group: place for place, group in enumerate(dict.fromkeys(names.values()))}
-    rows = []
-    for entry in entries:
-        if entry.cell_id not in raw:
-            continue
-        mine = np.array([-1 if k is None else number[names[k]] for k in raw[entry.cell_id]])
-        parts: dict[str, dict[str, PartCell]] = {}
-        for name, metric, improvement, card in found:
-            if metric not in entry.metrics or (improvement and entry.baseline == MIXTURE):
-                continue
-            if entry.baseline == MIXTURE and not card["defined_for_mixture"]:
-                continue
-            scores = items_of(entry, metric, card)
-            numbers = scores.values
-            if improvement and mixture is not None:
-                numbers = numbers - _base(items_of(mixture, metric, card), scores)
-            for group, place in number.items():
-                use = mine == place
-                if use.any():
-                    cell = _cell(scores, numbers, use, rule)
-                    parts.setdefault(group, {})[name] = cell
-        rows += [
-            PartRow(
-                group=group,
-                name=entry.name,
-                baseline=entry.baseline,
-                role=entry.role,
-                query=entry.query,
-                cells=cells,
-            )
-            for group, cells in parts.items()
-        ]
-    place_of = {entry.name: position for position, entry in enumerate(entries)}
-    rows.sort(key=lambda row: (number[row.group], place_of[row.name]))
-    left = sum(key is None for keys in raw.values() for key in keys)
+    groups = tuple(dict.fromkeys(names.values()))
+    places = {
+        cell_id: _places([None if key is None else names[key] for key in of_cell])
+        for cell_id, of_cell in keys.items()
+    }
+    numbers = _numbers(reader, shown, mixture, found, rule)
+    rows = [
+        PartRow(
+            group=group,
+            name=entry.name,
+            baseline=entry.baseline,
+            role=entry.role,
+            query=entry.query,
+            cells=cells,
+        )
+        for group in groups
+        for entry, cells in _part(shown, numbers, places, group, rule)
+    ]
+    left = sum(key is None for of_cell in keys.values() for key in of_cell)
     return Breakdown(
         protocol=protocol,
         dataset=dataset_of(workspace, protocol),
@@ -198,15 +178,105 @@ def break_down(
         columns=tuple(
             PartColumn(
                 name=name,
-                title=_improved(card["title"]) if improvement else card["title"],
+                title=improved_title(card["title"]) if improvement else card["title"],
                 unit=card["unit"],
                 identity=f"{metric}@{card['version']}",
             )
             for name, metric, improvement, card in found
         ),
-        groups=tuple(number),
+        groups=groups,
         rows=tuple(rows),
         notes=(f"{left} items have no '{by}' and are in no part",) if left else (),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Numbers:
+    """One column of one row, an entry an item."""
+
+    scores: ItemScores
+    values: Floats
+    groups: Sequence[str]
+
+
+def _numbers(
+    reader: ScoreReader,
+    entries: Sequence[Entry],
+    mixture: Entry | None,
+    columns: Sequence[tuple[str, str, bool, dict[str, Any]]],
+    rule: Aggregation,
+) -> dict[int, dict[str, _Numbers]]:
+    """Cell id -> column -> its numbers; as in the table, where the row has the column."""
+    found: dict[int, dict[str, _Numbers]] = {}
+    for entry in entries:
+        mine = found.setdefault(entry.cell_id, {})
+        for name, metric, improvement, card in columns:
+            if metric not in entry.metrics:
+                continue
+            if entry.baseline == MIXTURE and (improvement or not card["defined_for_mixture"]):
+                continue
+            if improvement and mixture is None:
+                continue
+            scores = reader.read(entry.cell_id, card, rule)
+            values = scores.values
+            if improvement and mixture is not None:
+                values = over_mixture(scores, reader.read(mixture.cell_id, card, rule))
+            groups = scores.groups(rule.within)
+            mine[name] = _Numbers(scores=scores, values=values, groups=groups)
+    return found
+
+
+def _places(names: Sequence[str | None]) -> dict[str, list[int]]:
+    """Name of a part -> its items."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        if name is not None:
+            found.setdefault(name, []).append(place)
+    return found
+
+
+def _part(
+    entries: Sequence[Entry],
+    numbers: Mapping[int, Mapping[str, _Numbers]],
+    places: Mapping[int, Mapping[str, list[int]]],
+    group: str,
+    rule: Aggregation,
+) -> list[tuple[Entry, dict[str, PartCell]]]:
+    """The rows of one part; all its numbers share the draws of its recordings."""
+    there = [entry for entry in entries if group in places[entry.cell_id]]
+    recordings = Recordings(
+        each.scores.clusters[place]
+        for entry in there
+        for each in list(numbers[entry.cell_id].values())[:1]
+        for place in places[entry.cell_id][group]
+    )
+    jobs = [
+        (entry, name, each, _sample(each, places[entry.cell_id][group], recordings))
+        for entry in there
+        for name, each in numbers[entry.cell_id].items()
+    ]
+    intervals = bootstrap_intervals([sample for *_, sample in jobs], recordings, rule)
+    found: dict[int, dict[str, PartCell]] = {entry.cell_id: {} for entry in there}
+    for (entry, name, each, sample), interval in zip(jobs, intervals, strict=True):
+        causes = [each.scores.causes[place] for place in places[entry.cell_id][group]]
+        found[entry.cell_id][name] = PartCell(
+            value=average(sample.values, sample.groups, rule) if len(sample.values) else None,
+            low=interval[0] if interval else None,
+            high=interval[1] if interval else None,
+            averaged=len(sample.values),
+            items=len(causes),
+            undefined_reference=causes.count("reference"),
+            undefined_estimate=causes.count("estimate"),
+        )
+    return [(entry, found[entry.cell_id]) for entry in there if found[entry.cell_id]]
+
+
+def _sample(numbers: _Numbers, places: Sequence[int], recordings: Recordings) -> Sample:
+    kept = [place for place in places if np.isfinite(numbers.values[place])]
+    return Sample(
+        values=numbers.values[kept],
+        clusters=recordings.codes([numbers.scores.clusters[place] for place in kept]),
+        groups=[numbers.groups[place] for place in kept],
     )
 
 
@@ -220,12 +290,6 @@ def _all_columns(
         if improvement and mixture is not None and metric in mixture.metrics:
             columns.append(improvement)
     return columns
-
-
-def _improved(title: str) -> str:
-    """Make "SIR (BSS Eval v3)" into "SIRi (BSS Eval v3)", as tables do."""
-    name, blank, rest = title.partition(" ")
-    return f"{name}i{blank}{rest}"
 
 
 def _keys(
@@ -260,13 +324,14 @@ def _known(read: Any) -> list[str]:
 
 
 def _input_snr(
-    workspace: Workspace, entries: Sequence[Entry], mixture: Entry | None, protocol: str
+    workspace: Workspace, reader: ScoreReader, entries: Sequence[Entry], protocol: str
 ) -> dict[tuple[str, str], float]:
     """The mixture's plain SDR, which is the input SNR; {} where it was not computed."""
+    mixture = next((entry for entry in entries if entry.baseline == MIXTURE), None)
     if mixture is None or "sdr" not in mixture.metrics:
         return {}
     _, _, card = find_metric(workspace, entries, "sdr", protocol)
-    scores = read_items(workspace, mixture.cell_id, card, Aggregation())
+    scores = reader.read(mixture.cell_id, card, Aggregation())
     pairs = zip(scores.keys, scores.values.tolist(), strict=True)
     return {key: value for key, value in pairs if np.isfinite(value)}
 
@@ -301,33 +366,3 @@ def _round_edges(low: float, high: float) -> list[float]:
             break
     first = np.floor(low / width)
     return [float(width * k) for k in range(int(first), int(np.floor(high / width)) + 2)]
-
-
-def _base(mixture: ItemScores, scores: ItemScores) -> Floats:
-    base = dict(zip(mixture.keys, mixture.values.tolist(), strict=True))
-    return np.array([base.get(key, np.nan) for key in scores.keys], dtype=float)
-
-
-def _cell(scores: ItemScores, numbers: Floats, use: Any, rule: Aggregation) -> PartCell:
-    kept = use & np.isfinite(numbers)
-    where = np.flatnonzero(kept).tolist()
-    clusters = [scores.clusters[k] for k in where]
-    groups = [_group(scores, k, rule.within) for k in where]
-    values = numbers[kept]
-    interval = bootstrap_interval(values, clusters, groups, rule) if where else None
-    causes = [scores.causes[k] for k in np.flatnonzero(use).tolist()]
-    return PartCell(
-        value=average(values, groups, rule) if where else None,
-        low=interval[0] if interval else None,
-        high=interval[1] if interval else None,
-        averaged=len(where),
-        items=len(causes),
-        undefined_reference=causes.count("reference"),
-        undefined_estimate=causes.count("estimate"),
-    )
-
-
-def _group(scores: ItemScores, index: int, within: str) -> str:
-    if within in ("", "target"):
-        return scores.keys[index][1] if within else ""
-    return str(scores.attributes[index].get(within, ""))

@@ -13,56 +13,36 @@ found a moment ago. So the module can be called, and does what that function doe
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import Any
 
 from sepbench.harness.errors import UnknownNameError, UsageError
 from sepbench.harness.item_scores import (
     Entry,
+    ScoreReader,
     dataset_of,
     find_entry,
     find_metric,
     protocols_of,
     read_entries,
-    read_items,
     stored_rule,
 )
-from sepbench.harness.paired import PairedTest, holm, paired_tests
+from sepbench.harness.paired import NOTHING, PairedTest, Pairing, holm, run_tests
+from sepbench.harness.resampling import Recordings
 from sepbench.harness.store import Workspace
-from sepbench.harness.targets import Targets, by_target, gains_over, shared_targets
+from sepbench.harness.targets import Families, PairedTargets, PairItem, Targets
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Floats = npt.NDArray[np.float64]
-
+ALL = "all"  # every metric that the rows share
 LARGEST = 10  # items shown either way
 PREFERRED = "si_sdr"
 # Differences nobody hears: two rounded figures of a table apart.
 _TIE_BANDS = {"dB": 0.1}
 _OTHER_TIE_BAND = 0.01
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PairItem:
-    """One target as both models have it.
-
-    Attributes:
-        a, b: values; None where the model gave no usable estimate.
-        gain: how much better A is, in the metric's unit; ±inf where the pair has no size.
-    """
-
-    scene: str
-    target: str
-    a: float | None
-    b: float | None
-    gain: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,11 +52,12 @@ class Comparison:
     Attributes:
         test: what the pairs say.
         wilcoxon_holm, permutation_holm: p-values corrected for all comparisons made together.
-        together: how many these were.
+        together: how many these were, of one metric.
         lost_a, lost_b: targets without a usable estimate of that model.
         undefined_reference: targets left out for both, the reference has no score.
         unmatched: targets that only one of the two has, or that lack a score of this version.
-        better_for_a, better_for_b: the items with the largest differences, largest first.
+        better_for_a, better_for_b: the items with the largest differences, largest first; of a
+            whole board's comparisons: none.
     """
 
     protocol: str
@@ -91,6 +72,8 @@ class Comparison:
     query_b: str
     tie_band: float
     test: PairedTest
+    cell_a: int = 0
+    cell_b: int = 0
     wilcoxon_holm: float = 1.0
     permutation_holm: float = 1.0
     together: int = 1
@@ -101,11 +84,24 @@ class Comparison:
     better_for_a: tuple[PairItem, ...] = ()
     better_for_b: tuple[PairItem, ...] = ()
 
+    @property
+    def num_pairs(self) -> int:
+        """Targets compared."""
+        return self.test.finite + self.test.decided
+
     def better(self, level: float = 0.05) -> str:
         """The row that the corrected permutation test calls better, or "" where it calls none."""
+        return ("", self.a, self.b)[self._winner(level)]
+
+    def better_cell(self, level: float = 0.05) -> int:
+        """The same as a cell; 0 for none."""
+        return (0, self.cell_a, self.cell_b)[self._winner(level)]
+
+    def _winner(self, level: float) -> int:
+        """1 for A, 2 for B, 0 for none."""
         if self.permutation_holm >= level:
-            return ""
-        return self.a if self.test.advantage > 0 else self.b
+            return 0
+        return 1 if self.test.advantage > 0 else 2
 
 
 def compare(
@@ -123,13 +119,13 @@ def compare(
         workspace: open.
         a: name of a row as in tables; "label@audio" where a label has several.
         b: the other's.
-        metric: id, or the id of its improvement (the differences are the same); default: si_sdr
-            where the protocol has it, else the protocol's first.
+        metric: id, or the id of its improvement (the differences are the same), or "all" for
+            every one that both have; default: si_sdr where the protocol has it, else its first.
         protocol: only this one; default: all that both have.
         tie_band: default 0.1 for dB, 0.01 for other units.
 
     Returns:
-        A comparison for each protocol, corrected together.
+        A comparison for each protocol and metric, those of one metric corrected together.
 
     Raises:
         UnknownNameError, UsageError: no such row or metric, one row against itself, or nothing
@@ -148,16 +144,16 @@ def compare(
             find_entry(everything, name, protocol or "any protocol")
         where = f"under {protocol}" if protocol else "under one protocol"
         raise UsageError(f"'{a}' and '{b}' are never both {where}; there is nothing to pair.")
-    if metric and any(shares_metric(workspace, pair, metric) for pair in chosen.values()):
-        chosen = {
-            name: pair for name, pair in chosen.items() if shares_metric(workspace, pair, metric)
-        }
+    if metric and metric != ALL:
+        having = {n: pair for n, pair in chosen.items() if shares_metric(workspace, pair, metric)}
+        chosen = having or chosen
     found: list[Comparison] = []
+    reader = ScoreReader(workspace)
     for name, (first, second) in chosen.items():
         if first.cell_id == second.cell_id:
             raise UsageError(f"'{a}' and '{b}' are one row of {name}; name two.")
         pairs = [(first, second)]
-        found += _compare_pairs(workspace, name, pairs, metric, tie_band)
+        found += _compare_pairs(reader, workspace, name, pairs, metric, tie_band, LARGEST)
     return _corrected(found)
 
 
@@ -168,22 +164,27 @@ def compare_board(
     metric: str | None = None,
     bounds: bool = False,
     tie_band: float | None = None,
+    reader: ScoreReader | None = None,
 ) -> list[Comparison]:
-    """Every pair of a protocol's models, corrected together.
+    """Every pair of a protocol's models, metric by metric, those of one metric corrected together.
 
     Args:
         workspace: open.
         protocol: name.
-        metric: as in `compare`.
+        metric: as in `compare`; default: every metric that two rows share.
         bounds: with the mixture and the oracles, which otherwise come in only where there are
             fewer than two models: each further row makes the correction harder on all.
         tie_band: as in `compare`.
+        reader: of the workspace, when it has read the scores before.
     """
     entries = read_entries(workspace, protocol)
     models = [entry for entry in entries if entry.role == "model"]
     rows = entries if bounds or len(models) < 2 else models
     pairs = list(combinations(rows, 2))
-    return compare_entries(workspace, protocol, pairs, metric=metric, tie_band=tie_band)
+    reader = reader or ScoreReader(workspace)
+    return _corrected(
+        _compare_pairs(reader, workspace, protocol, pairs, metric or ALL, tie_band, 0)
+    )
 
 
 def compare_entries(
@@ -193,9 +194,11 @@ def compare_entries(
     *,
     metric: str | None = None,
     tie_band: float | None = None,
+    reader: ScoreReader | None = None,
 ) -> list[Comparison]:
     """Given pairs of rows of one protocol, corrected together."""
-    return _corrected(_compare_pairs(workspace, protocol, pairs, metric, tie_band))
+    reader = reader or ScoreReader(workspace)
+    return _corrected(_compare_pairs(reader, workspace, protocol, pairs, metric, tie_band, LARGEST))
 
 
 def shares_metric(workspace: Workspace, entries: Iterable[Entry], metric: str) -> bool:
@@ -214,103 +217,119 @@ def default_metric(entries: Iterable[Entry]) -> str:
     return PREFERRED if PREFERRED in shared else next(iter(shared), "")
 
 
+def _metrics(
+    workspace: Workspace, entries: Sequence[Entry], metric: str | None, protocol: str
+) -> list[tuple[str, dict[str, Any]]]:
+    """The metrics to compare by, with their cards."""
+    if metric == ALL:
+        counts = Counter(name for entry in entries for name in dict.fromkeys(entry.metrics))
+        names = [name for name, count in counts.items() if count > 1]
+    else:
+        names = [metric or default_metric(entries)]
+    if not all(names):
+        raise UsageError(f"The rows under {protocol} share no metric; name one with --metric.")
+    found = [find_metric(workspace, entries, name, protocol) for name in names]
+    return [(name, card) for name, _, card in found]
+
+
 def _compare_pairs(
+    reader: ScoreReader,
     workspace: Workspace,
     protocol: str,
     pairs: Sequence[tuple[Entry, Entry]],
     metric: str | None,
     tie_band: float | None,
+    largest: int,
 ) -> list[Comparison]:
+    """Each metric's comparisons, pair by pair; all share the draws of the board."""
     entries = list({e.cell_id: e for pair in pairs for e in pair}.values())
     if not entries:
         return []
-    wanted = metric or default_metric(entries)
-    if not wanted:
-        raise UsageError(f"The rows under {protocol} share no metric; name one with --metric.")
-    name, _, card = find_metric(workspace, entries, wanted, protocol)
-    band = _TIE_BANDS.get(card["unit"], _OTHER_TIE_BAND) if tie_band is None else tie_band
+    metrics = _metrics(workspace, entries, metric, protocol)
     rule = stored_rule(workspace, protocol)
-    higher = bool(card["higher_is_better"])
-    by_cell = {
-        entry.cell_id: by_target(read_items(workspace, entry.cell_id, card, rule), higher)
-        for entry in entries
-    }
-    keys = [shared_targets(by_cell[a.cell_id], by_cell[b.cell_id]) for a, b in pairs]
-    gains, clusters = [], []
-    for (a, b), both in zip(pairs, keys, strict=True):
-        mine, other = by_cell[a.cell_id], by_cell[b.cell_id]
-        gains.append(gains_over(mine, other, both))
-        clusters.append([mine.clusters[key] for key in both])
-    tests = paired_tests(gains, clusters, tie_band=band)
+    if not metrics:
+        return []
+    row_of = {entry.cell_id: row for row, entry in enumerate(entries)}
+    targets = Targets([reader.read(e.cell_id, metrics[0][1], rule) for e in entries])
+    recordings = Recordings(targets.clusters)
+    codes = recordings.codes(targets.clusters)
     dataset = dataset_of(workspace, protocol)
-    found = []
-    for (a, b), both, gain, test in zip(pairs, keys, gains, tests, strict=True):
-        mine, other = by_cell[a.cell_id], by_cell[b.cell_id]
-        undefined = mine.undefined | other.undefined
-        every = mine.clusters.keys() | other.clusters.keys()
-        order = np.argsort(gain, kind="stable")
-        for_a = [k for k in order[::-1][:LARGEST] if gain[k] > 0]
-        for_b = [k for k in order[:LARGEST] if gain[k] < 0]
-        found.append(
-            Comparison(
-                protocol=protocol,
-                dataset=dataset,
-                metric=f"{name}@{card['version']}",
-                title=card["title"],
-                unit=card["unit"],
-                higher_is_better=higher,
-                a=a.name,
-                b=b.name,
-                query_a=a.query,
-                query_b=b.query,
-                tie_band=band,
-                test=test,
-                lost_a=len(mine.lost.intersection(both)),
-                lost_b=len(other.lost.intersection(both)),
-                undefined_reference=len(undefined),
-                unmatched=len(every - undefined) - len(both),
-                better_for_a=_items(mine, other, both, gain, for_a, higher),
-                better_for_b=_items(mine, other, both, gain, for_b, higher),
-            )
+    drafts: list[Comparison] = []
+    pairings: list[Pairing] = []
+    for name, card in metrics:
+        has = [metric != ALL or name in entry.metrics for entry in entries]
+        scores = targets.tabulate(
+            [
+                reader.read(entry.cell_id, card, rule) if there else None
+                for entry, there in zip(entries, has, strict=True)
+            ],
+            bool(card["higher_is_better"]),
         )
-    return found
+        band = _TIE_BANDS.get(card["unit"], _OTHER_TIE_BAND) if tie_band is None else tie_band
+        families = Families(name, scores, codes)
+        for a, b in pairs:
+            rows = row_of[a.cell_id], row_of[b.cell_id]
+            if not (has[rows[0]] and has[rows[1]]):
+                continue
+            pair = PairedTargets(targets=targets, scores=scores, rows=rows)
+            pairings.append(families.pairing(pair, band))
+            draft = _draft(name, card, (a, b), pair, largest)
+            drafts.append(replace(draft, protocol=protocol, dataset=dataset, tie_band=band))
+    tests = run_tests(pairings, recordings)
+    return [replace(draft, test=test) for draft, test in zip(drafts, tests, strict=True)]
 
 
-def _items(
-    a: Targets,
-    b: Targets,
-    keys: Sequence[tuple[str, str]],
-    gains: Floats,
-    which: Sequence[int],
-    higher: bool,
-) -> tuple[PairItem, ...]:
-    sign = 1.0 if higher else -1.0
-    found = []
-    for index in which:
-        key = keys[index]
-        shown = [None if key in side.lost else sign * side.values[key] for side in (a, b)]
-        scene, target = key
-        gain = float(gains[index])
-        found.append(PairItem(scene=scene, target=target, a=shown[0], b=shown[1], gain=gain))
-    return tuple(found)
+def _draft(
+    name: str,
+    card: Mapping[str, Any],
+    entries: tuple[Entry, Entry],
+    pair: PairedTargets,
+    largest: int,
+) -> Comparison:
+    """A comparison before its test."""
+    a, b = entries
+    for_a, for_b = pair.largest(largest, higher_is_better=card["higher_is_better"])
+    return Comparison(
+        protocol="",
+        dataset="",
+        metric=f"{name}@{card['version']}",
+        title=card["title"],
+        unit=card["unit"],
+        higher_is_better=bool(card["higher_is_better"]),
+        a=a.name,
+        b=b.name,
+        query_a=a.query,
+        query_b=b.query,
+        tie_band=0.0,
+        test=NOTHING,
+        cell_a=a.cell_id,
+        cell_b=b.cell_id,
+        lost_a=pair.lost(0),
+        lost_b=pair.lost(1),
+        undefined_reference=pair.num_undefined,
+        unmatched=pair.num_unmatched,
+        better_for_a=for_a,
+        better_for_b=for_b,
+    )
 
 
 def _corrected(found: list[Comparison]) -> list[Comparison]:
-    """Holm over the comparisons that have pairs."""
-    tested = [each for each in found if each.test.wins + each.test.ties + each.test.losses]
-    wilcoxon = iter(holm([each.test.wilcoxon for each in tested]))
-    permutation = iter(holm([each.test.permutation for each in tested]))
-    return [
-        replace(
-            each,
-            wilcoxon_holm=next(wilcoxon),
-            permutation_holm=next(permutation),
-            together=len(tested),
-        )
-        if any(each is one for one in tested)
-        else each
-        for each in found
-    ]
+    """Holm over the comparisons of each metric that have pairs."""
+    corrected = list(found)
+    for metric in dict.fromkeys(each.metric for each in found):
+        tested = [
+            place for place, each in enumerate(found) if each.metric == metric and each.num_pairs
+        ]
+        wilcoxon = holm([found[place].test.wilcoxon for place in tested])
+        permutation = holm([found[place].test.permutation for place in tested])
+        for place, signed, flipped in zip(tested, wilcoxon, permutation, strict=True):
+            corrected[place] = replace(
+                found[place],
+                wilcoxon_holm=signed,
+                permutation_holm=flipped,
+                together=len(tested),
+            )
+    return corrected
 
 
 class _CallableModule(ModuleType):

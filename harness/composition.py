@@ -16,6 +16,8 @@ from typing import Any, cast
 from sepbench.harness.errors import SettingError, UsageError, near_matches
 
 OPEN_SECTIONS = ("models", "datasets")  # keyed by names that only registries know
+MOST_VALUES, MOST_LEVELS = 10_000, 40  # of a settings file
+MOST_CHARACTERS = 30_000  # of one setting; Hydra takes minutes over long ones
 _CONFIGS = "sepbench.harness.configs"
 
 
@@ -29,22 +31,52 @@ def read_file(file: Path) -> dict[str, Any]:
 
     try:
         data = yaml.safe_load(file.read_text("utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise SettingError(f"{file} is nested too deeply to be settings.") from None
+    # ValueError: not UTF-8, a date that does not exist, a number of thousands of digits.
+    except (yaml.YAMLError, ValueError) as error:
         raise SettingError(f"{file} is not valid YAML: {error}") from error
     except OSError as error:
         raise SettingError(f"{file} cannot be read: {error.strerror}.") from error
     if not isinstance(data, dict):
         raise SettingError(f"{file} must hold KEY: VALUE pairs at its top.")
+    _refuse_monsters(data, file)
     return data
 
 
-def compose(from_file: dict[str, Any], file: str, overrides: Sequence[str]) -> dict[str, Any]:
+def _refuse_monsters(data: object, file: Path) -> None:
+    """Refuse what a few lines of aliases blow up to, or make endless, before anything walks it."""
+    values, left = [(data, 0)], MOST_VALUES
+    while values:
+        value, depth = values.pop()
+        left -= 1
+        if left < 0 or depth > MOST_LEVELS:
+            raise SettingError(
+                f"{file} holds more than {MOST_VALUES:,} values or {MOST_LEVELS} levels. Write "
+                "the settings out, without aliases that repeat or hold themselves."
+            )
+        if isinstance(value, dict):
+            values += [(inner, depth + 1) for pair in value.items() for inner in pair]
+        elif isinstance(value, list | tuple | set):
+            values += [(inner, depth + 1) for inner in value]
+
+
+def compose(
+    from_file: dict[str, Any],
+    file: str,
+    overrides: Sequence[str],
+    *,
+    config: str = "config",
+    choices: tuple[str, ...] = (),
+) -> dict[str, Any]:
     """The whole configuration.
 
     Args:
         from_file: keys of a settings file, stronger than the packaged defaults.
         file: its name, for messages.
         overrides: `key=value` in Hydra's grammar, strongest.
+        config: name of the packaged defaults.
+        choices: `group=name`: packaged files that belong to the defaults.
 
     Raises:
         SettingError: an unknown key (near matches in the message), or what cannot be composed.
@@ -59,15 +91,24 @@ def compose(from_file: dict[str, Any], file: str, overrides: Sequence[str]) -> d
     # as the first, hence weakest, overrides.
     weakest = [f"{key}={_as_override(value)}" for key, value in _flatten(from_file)]
     prepared = [_open_sections(text) for text in [*weakest, *overrides]]
+    for text in prepared:
+        if len(text) > MOST_CHARACTERS:
+            raise SettingError(
+                f"{text[:60]}… is {len(text):,} characters long; at most {MOST_CHARACTERS:,}."
+            )
     try:
         with _own_hydra():
-            known = _defaults()
+            known = _defaults(config, choices)
             _refuse_unknown(from_file, known, file)
             for text in prepared:
                 _refuse_unknown_override(text, known)
-            config = hydra.compose("config", overrides=prepared)
-            return _plain(OmegaConf.to_container(config, resolve=True))
-    except (HydraException, OmegaConfBaseException) as error:
+            composed = hydra.compose(config, overrides=[*choices, *prepared])
+            return _plain(OmegaConf.to_container(composed, resolve=True))
+    # The last three: brackets without end, names too long for a file, digits too many for a number.
+    except (
+        *(HydraException, OmegaConfBaseException),
+        *(RecursionError, OSError, ValueError),
+    ) as error:
         reason = next(iter(str(error.__cause__ or error).splitlines()), type(error).__name__)
         raise SettingError(
             f"The settings cannot be composed: {reason} (given: {' '.join(overrides) or file})"
@@ -75,12 +116,13 @@ def compose(from_file: dict[str, Any], file: str, overrides: Sequence[str]) -> d
 
 
 @cache
-def _defaults() -> dict[str, Any]:
+def _defaults(config: str, choices: tuple[str, ...]) -> dict[str, Any]:
     """The packaged defaults, whose keys are all there are; to be called inside Hydra."""
     import hydra
     from omegaconf import OmegaConf
 
-    return _plain(OmegaConf.to_container(hydra.compose("config"), resolve=True))
+    composed = hydra.compose(config, overrides=list(choices))
+    return _plain(OmegaConf.to_container(composed, resolve=True))
 
 
 @contextmanager
@@ -108,10 +150,12 @@ def _plain(value: object) -> dict[str, Any]:
 def _open_sections(text: str) -> str:
     """`models.x.y=1` becomes `++models.x.y=1`: these sections take names of the registries.
 
-    `engine=inline` is short for `engine.name=inline`.
+    `engine=inline` is short for `engine.name=inline`; `device=cuda:0,1` is one name.
     """
-    if text in ("engine=local", "engine=inline"):
+    if text in ("engine=local", "engine=inline", "engine=ray"):
         return text.replace("=", ".name=", 1)
+    if re.fullmatch(r"device=[\w:,]+,[\w:,]+", text):
+        return f"device={quoted(text.partition('=')[2])}"  # to Hydra a bare comma is a sweep
     if text.startswith(tuple(f"{section}." for section in OPEN_SECTIONS)):
         # Dashes and dots in names: Hydra's keys take dashes; a dot always separates.
         return f"++{text}"

@@ -90,6 +90,10 @@ class AudioMismatchError(DatasetError):
     """Files of one scene that should agree in rate or length do not."""
 
 
+class StorageError(DatasetError):
+    """A URL whose file system cannot be opened, listed, read or written."""
+
+
 class QueryError(BenchError):
     """A query that the protocol asks for cannot be made (no text, example pool too small)."""
 
@@ -112,6 +116,10 @@ class MissingWeightsError(BaselineLoadError):
 
 class CheckpointError(BaselineLoadError):
     """A checkpoint that is damaged, unsafe to open, or made for another network."""
+
+
+class DeviceMemoryError(BaselineError):
+    """A single item does not fit into the memory of its model's device."""
 
 
 class ProcessDiedError(BaselineError):
@@ -140,6 +148,10 @@ class WorkspaceVersionError(WorkspaceError, UsageError):
     """The workspace was written by a newer sepbench."""
 
     exit_code = 2
+
+
+class NoRoomError(WorkspaceError):
+    """Too little room on a disk that the run writes to."""
 
 
 class ScratchError(BenchError):

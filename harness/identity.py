@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sepbench.harness.api import BaselineCard, Query, QueryKind, ScoringProtocol
+from sepbench.harness.api import WITH_EXAMPLES, BaselineCard, Query, QueryKind, ScoringProtocol
 from sepbench.harness.modules import is_package, source_file
 
 # Raised when resampling, channel handling, chunking or mixing-down in the stages changes what a
@@ -28,14 +28,18 @@ TOKENIZER_FILES = (".json", ".txt", ".model")
 INSTALLATION_RECORD = "record.json"
 
 
+# Made once: every item of a list is written with it, and lists have millions.
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def canonical(value: object) -> str:
     """JSON with sorted keys and no blanks: equal objects give equal text."""
-    return encodable(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+    return encodable(_JSON.encode(value))
 
 
 def encodable(text: str) -> str:
     """Text with what UTF-8 cannot hold (bytes of badly named files) written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def plain(value: Any) -> Any:
@@ -171,10 +175,10 @@ def task_identity(
     """What can change a mixture, a reference or a query."""
     rule = protocol.query
     query: dict[str, Any] = {"kind": kind}
-    if kind == "audio":
+    if kind in WITH_EXAMPLES:
         query |= {"shots": shots, "pool": rule.pool}
         query |= {"draw": rule.draw} if rule.draw != "seeded" else {}
-    if kind == "text":
+    if kind in ("text", "text+audio"):
         query |= {"template": rule.template}
         query |= {"prompts": dict(rule.prompts)} if rule.prompts else {}
     return {

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from sepbench.harness import errors
 from sepbench.harness.api import AVERAGES, Aggregation
+from sepbench.harness.api.rules import Average
 from sepbench.harness.errors import UnknownNameError, UsageError
 from sepbench.harness.records import FINAL
 from sepbench.harness.store import Workspace
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
+    Flags = npt.NDArray[np.bool_]
+    Codes = npt.NDArray[np.intp]
 
 MIXTURE = "mixture"
 # Failures in which the model had no part; anything else that failed counts against it.
@@ -66,6 +69,9 @@ class ItemScores:
             NaN where there is none.
         causes: why there is no value: "reference", "estimate" (the model's fault, a failure too)
             or "missing" (not scored yet, or under an earlier version of the metric); "" = there is.
+        scored: (I,) the item is done and has a score of this metric, be it undefined.
+        capped: (I,) beyond the noise floor.
+        windows, undefined_windows: (I,) of a metric that works in windows; 0 for others.
         query_texts, attribute_texts: JSON as stored.
     """
 
@@ -73,6 +79,10 @@ class ItemScores:
     clusters: list[str]
     values: Floats
     causes: list[str]
+    scored: Flags
+    capped: Flags
+    windows: Codes
+    undefined_windows: Codes
     query_indices: list[int]
     query_texts: list[str]
     attribute_texts: list[str]
@@ -86,6 +96,14 @@ class ItemScores:
     def attributes(self) -> list[Mapping[str, Any]]:
         """What the dataset says of the items."""
         return [_parsed(text) for text in self.attribute_texts]
+
+    def groups(self, within: str) -> list[str]:
+        """The group of each item, as `Aggregation.within` makes them; I names."""
+        if not within:
+            return [""] * len(self.keys)
+        if within == "target":
+            return [target for _, target in self.keys]
+        return [str(attributes.get(within, "")) for attributes in self.attributes]
 
 
 def read_entries(workspace: Workspace, protocol: str) -> list[Entry]:
@@ -108,7 +126,7 @@ def read_entries(workspace: Workspace, protocol: str) -> list[Entry]:
                 label=cell["label"],
                 baseline=cell["baseline"],
                 role=cell["role"],
-                query=f"{kind} ×{shots}" if kind == "audio" and shots else kind,
+                query=f"{kind} ×{shots}" if shots else kind,
                 metrics=tuple(json.loads(cell["metrics"])),
             )
         )
@@ -140,16 +158,27 @@ def protocols_of(workspace: Workspace) -> list[str]:
     return [row["protocol"] for row in rows]
 
 
+def task_of(workspace: Workspace, protocol: str) -> tuple[str, str]:
+    """Dataset and list of a protocol as the workspace knows them; "" before any task."""
+    rows = workspace.query(
+        "SELECT dataset, list FROM tasks WHERE protocol = ? LIMIT 1", (protocol,)
+    )
+    return (rows[0]["dataset"], rows[0]["list"]) if rows else ("", "")
+
+
 def dataset_of(workspace: Workspace, protocol: str) -> str:
     """The dataset of a protocol as the workspace knows it; "" before any task."""
-    rows = workspace.query("SELECT dataset FROM tasks WHERE protocol = ? LIMIT 1", (protocol,))
-    return str(rows[0]["dataset"]) if rows else ""
+    return task_of(workspace, protocol)[0]
 
 
 def stored_rule(workspace: Workspace, protocol: str) -> Aggregation:
-    """How the protocol's newest cell is averaged; the first workspaces hold the one word of it."""
-    stored, _ = read_cells(workspace, protocol)
-    newest = max(stored, key=lambda cell: cell["last_run"] or 0, default=None)
+    """How the protocol's newest cell is averaged."""
+    return newest_rule(read_cells(workspace, protocol)[0])
+
+
+def newest_rule(cells: Sequence[Mapping[str, Any]]) -> Aggregation:
+    """How the newest of some cells is averaged; the first workspaces hold the one word of it."""
+    newest = max(cells, key=lambda cell: cell["last_run"] or 0, default=None)
     if newest is None:
         return Aggregation()
     text = newest["aggregate"]
@@ -175,54 +204,174 @@ def find_metric(
     return known[name]
 
 
-def read_items(
-    workspace: Workspace, cell_id: int, card: Mapping[str, Any], rule: Aggregation
-) -> ItemScores:
-    """Every item of a cell that was tried, with its value of one metric.
+class ScoreReader:
+    """Reads the scores of a workspace, each cell and metric once; what a report reads from.
 
     Args:
-        workspace: where they are.
-        cell_id: the cell.
-        card: of the metric, with its `number` in the workspace.
-        rule: how windows become an item's value.
+        workspace: open.
     """
-    rows = workspace.query(
-        "SELECT i.scene, i.target, i.cluster, i.query_index, i.query, i.attributes, r.status,"
-        " r.error_type, s.value, s.cause, f.windows FROM results r JOIN items i ON i.id = r.item_id"
-        " LEFT JOIN scores s ON s.result_id = r.id AND s.metric_id = ?"
-        " LEFT JOIN frames f ON f.result_id = r.id AND f.metric_id = s.metric_id"
-        " WHERE r.cell_id = ? ORDER BY i.scene_position, i.id",
-        (card["number"], cell_id),
-    )
-    limit = card["noise_floor"]
-    values = np.array([_value(row, rule, limit) for row in rows], dtype=float)
-    return ItemScores(
-        keys=[(row["scene"], row["target"]) for row in rows],
-        clusters=[row["cluster"] for row in rows],
-        values=values if limit is None else np.minimum(values, limit),
-        causes=[_cause(row) for row in rows],
-        query_indices=[row["query_index"] for row in rows],
-        query_texts=[row["query"] for row in rows],
-        attribute_texts=[row["attributes"] for row in rows],
-    )
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._tasks: dict[int, dict[int, Item]] = {}
+        self._cells: dict[int, _Tried] = {}
+        self._scores: dict[tuple[int, int, Average | None], ItemScores] = {}
+
+    def read(self, cell_id: int, card: Mapping[str, Any], rule: Aggregation) -> ItemScores:
+        """Every item of a cell that was tried, with its value of one metric.
+
+        Args:
+            cell_id: the cell.
+            card: of the metric, with its `number` in the workspace.
+            rule: how windows become an item's value.
+        """
+        key = (cell_id, card["number"], rule.frames)
+        if key not in self._scores:
+            self._scores[key] = self._read(cell_id, card, rule)
+        return self._scores[key]
+
+    def items(self, cell_id: int) -> list[Item]:
+        """The items of a cell that were tried, in the order of their scores."""
+        return self._tried(cell_id).items
+
+    def _read(self, cell_id: int, card: Mapping[str, Any], rule: Aggregation) -> ItemScores:
+        tried = self._tried(cell_id)
+        found = self._workspace.query(
+            "SELECT r.item_id, s.value, s.cause, f.windows FROM results r"
+            " JOIN scores s ON s.result_id = r.id LEFT JOIN frames f"
+            " ON f.result_id = s.result_id AND f.metric_id = s.metric_id"
+            " WHERE r.cell_id = ? AND s.metric_id = ?",
+            (cell_id, card["number"]),
+        )
+        limit = np.inf if card["noise_floor"] is None else float(card["noise_floor"])
+        count = len(tried.items)
+        values = np.full(count, np.nan)
+        causes = list(tried.without)
+        scored = np.zeros(count, bool)
+        windows, undefined = np.zeros(count, np.intp), np.zeros(count, np.intp)
+        place_of, final = tried.places, tried.final
+        for item_id, value, cause, packed in found:
+            place = place_of.get(item_id)
+            if place is None or not final[place]:
+                continue  # recorded since the tries were read; or of a try before one that failed
+            scored[place] = True
+            causes[place] = "" if value is not None else cause or "missing"
+            if packed:
+                frames = np.array(unpack_frames(packed))
+                windows[place], undefined[place] = len(frames), int(np.isnan(frames).sum())
+                if value is not None and rule.frames is not None:
+                    value = _over_windows(frames, rule.frames, limit)
+            if value is not None:
+                values[place] = value
+        capped = values > limit  # +inf too: beyond the floor there is only rounding
+        values[capped] = limit
+        return ItemScores(
+            keys=tried.keys,
+            clusters=tried.clusters,
+            values=values,
+            causes=causes,
+            scored=scored,
+            capped=capped,
+            windows=windows,
+            undefined_windows=undefined,
+            query_indices=[item.query_index for item in tried.items],
+            query_texts=[item.query for item in tried.items],
+            attribute_texts=[item.attributes for item in tried.items],
+        )
+
+    def _tried(self, cell_id: int) -> _Tried:
+        if cell_id not in self._cells:
+            self._cells[cell_id] = self._read_tried(cell_id)
+        return self._cells[cell_id]
+
+    def _read_tried(self, cell_id: int) -> _Tried:
+        rows = self._workspace.query(
+            "SELECT r.item_id, r.status, r.error_type, c.task_id FROM results r"
+            " JOIN cells c ON c.id = r.cell_id WHERE r.cell_id = ?",
+            (cell_id,),
+        )
+        items = self._items(rows[0]["task_id"]) if rows else {}
+        facts = {item_id: (status, error) for item_id, status, error, _ in rows}
+        there = [item_id for item_id in items if item_id in facts]
+        final = [facts[item_id][0] in FINAL for item_id in there]
+        faults = [
+            "missing" if done or facts[item_id][1] in _NOT_THE_MODELS else "estimate"
+            for item_id, done in zip(there, final, strict=True)
+        ]
+        mine = [items[item_id] for item_id in there]
+        return _Tried(
+            items=mine,
+            places={item_id: place for place, item_id in enumerate(there)},
+            keys=[item.key for item in mine],
+            clusters=[item.cluster for item in mine],
+            final=final,
+            without=faults,
+        )
+
+    def _items(self, task_id: int) -> dict[int, Item]:
+        """Items of a task by id, in list order."""
+        if task_id not in self._tasks:
+            rows = self._workspace.query(
+                "SELECT id, scene, target, cluster, query_index, query, attributes, absent,"
+                " scene_position FROM items WHERE task_id = ? ORDER BY scene_position, id",
+                (task_id,),
+            )
+            self._tasks[task_id] = {
+                number: Item(number, (scene, target), *rest)
+                for number, scene, target, *rest in rows
+            }
+        return self._tasks[task_id]
 
 
-def _value(row: Any, rule: Aggregation, limit: float | None) -> float:
-    if row["value"] is None:
-        return float("nan")
-    if rule.frames is None or not row["windows"]:
-        return float(row["value"])
-    over = np.nanmean if rule.frames == "mean" else np.nanmedian
-    windows = np.minimum(unpack_frames(row["windows"]), np.inf if limit is None else limit)
-    return float(over(windows))
+class Item(NamedTuple):
+    """One item of a list as it is kept; JSON as text."""
+
+    number: int
+    key: tuple[str, str]
+    cluster: str
+    query_index: int
+    query: str
+    attributes: str
+    absent: bool
+    position: int
 
 
-def _cause(row: Any) -> str:
-    if row["value"] is not None:
-        return ""
-    if row["status"] not in FINAL:
-        return "missing" if row["error_type"] in _NOT_THE_MODELS else "estimate"
-    return row["cause"] or "missing"
+class _Tried(NamedTuple):
+    """The items of a cell that were tried, in list order, and why each has no value yet."""
+
+    items: list[Item]
+    places: dict[int, int]
+    keys: list[tuple[str, str]]
+    clusters: list[str]
+    final: list[bool]
+    without: list[str]
+
+
+def over_mixture(scores: ItemScores, mixture: ItemScores) -> Floats:
+    """Each item's value minus the mixture's of the same target, (I,).
+
+    NaN where either has none; infinite where the two are infinite alike, which is as little an
+    improvement as infinity itself.
+    """
+    if scores.keys == mixture.keys:
+        base = mixture.values
+    else:
+        known = dict(zip(mixture.keys, mixture.values.tolist(), strict=True))
+        base = np.array([known.get(key, np.nan) for key in scores.keys], dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        gains = scores.values - base
+    gains[np.isinf(scores.values) & np.isinf(base)] = np.inf
+    return gains
+
+
+def _over_windows(frames: Floats, how: Average, limit: float) -> float:
+    """An item's number from its windows, of which at least one is defined.
+
+    Windows at +inf beside some at −inf have no mean: the item is at −inf, never averaged.
+    """
+    with np.errstate(invalid="ignore"):
+        found = (np.nanmean if how == "mean" else np.nanmedian)(np.minimum(frames, limit))
+    return float("-inf") if np.isnan(found) else float(found)
 
 
 @lru_cache(maxsize=4096)

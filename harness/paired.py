@@ -8,19 +8,29 @@ above all others, and the permutation test counts them as the largest finite dif
 are over the finite pairs.
 
 Items of one recording are not independent. The bootstrap draws whole clusters, and both tests flip
-the signs of a cluster together. Everything is seeded: same data, same numbers.
+the signs of a cluster together. Everything is seeded: same data, same numbers. Where two rows have
+finite values for the same targets, the total of their differences in a draw is the difference of
+their totals: a board of R rows needs R totals a draw, not R².
 
-Shapes: I pairs, K clusters, D draws, P comparisons that share their clusters.
+Shapes: I pairs, K clusters, U units drawn together, D draws, C columns of totals.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from sepbench.harness.resampling import (
+    DRAWS,
+    Recordings,
+    all_flipped_totals,
+    bootstrap_totals,
+    flipped_totals,
+)
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,11 +38,9 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Codes = npt.NDArray[np.intp]
 
-DRAWS = 10_000
 CONFIDENCE = 0.95
 MOST_EXACT = 14  # clusters; 2^14 sign patterns are all tried, more are drawn
-_SEED = 20260102
-_NUMBERS_AT_ONCE = 4_000_000
+_COLUMNS_AT_ONCE = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +58,9 @@ class PairedTest:
         cohens_dz: mean over standard deviation of the finite differences; None below two or where
             they do not vary.
         wilcoxon: two-sided p of the signed-rank test.
-        permutation: two-sided p of the sign-flip test of the mean.
+        permutation: two-sided p of the sign-flip test of the mean. Where none of the drawn patterns
+            reaches the real one, Hoeffding's bound on the p of all patterns, if it is smaller than
+            1 / (draws + 1): corrections for many comparisons need more than four digits.
         exact: both p-values are from all sign patterns.
     """
 
@@ -72,6 +82,62 @@ class PairedTest:
     exact: bool
 
 
+NOTHING = PairedTest(
+    mean=None,
+    median=None,
+    advantage=0.0,
+    low=None,
+    high=None,
+    finite=0,
+    decided=0,
+    clusters=0,
+    wins=0,
+    ties=0,
+    losses=0,
+    rank_biserial=None,
+    cohens_dz=None,
+    wilcoxon=1.0,
+    permutation=1.0,
+    exact=True,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Side:
+    """One row's part in a pairing.
+
+    Attributes:
+        name: the same for the same values of the same targets.
+        values: (I,) finite.
+    """
+
+    name: Hashable
+    values: Floats
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pairing:
+    """Two rows paired.
+
+    Attributes:
+        pairs: two sides whose difference is finite everywhere, or the oriented differences (I,),
+            ±inf = decided, never NaN.
+        clusters: (I,) numbers of the recordings.
+        tie_band: largest difference that counts as none.
+    """
+
+    pairs: Floats | tuple[Side, Side]
+    clusters: Codes
+    tie_band: float
+
+    @property
+    def gains(self) -> Floats:
+        """Oriented differences, (I,); made when asked for: a board has many pairs of few sides."""
+        if isinstance(self.pairs, tuple):
+            return self.pairs[0].values - self.pairs[1].values
+        return self.pairs
+
+
 def paired_test(differences: Floats, clusters: Sequence[str], *, tie_band: float) -> PairedTest:
     """One comparison; see `paired_tests`."""
     return paired_tests([differences], [clusters], tie_band=tie_band)[0]
@@ -80,7 +146,7 @@ def paired_test(differences: Floats, clusters: Sequence[str], *, tie_band: float
 def paired_tests(
     differences: Sequence[Floats], clusters: Sequence[Sequence[str]], *, tie_band: float
 ) -> list[PairedTest]:
-    """Several comparisons; those over the same clusters share their draws.
+    """Several comparisons, which share their draws.
 
     Args:
         differences: P arrays (I,), oriented, ±inf = decided, never NaN.
@@ -90,19 +156,29 @@ def paired_tests(
     Returns:
         A test each, in order.
     """
-    coded = [_codes(names) for names in clusters]
-    together: dict[tuple[str, ...], list[int]] = {}
-    for index, (_, names) in enumerate(coded):
-        together.setdefault(names, []).append(index)
-    found: dict[int, PairedTest] = {}
-    for names, members in together.items():
-        mine = [differences[index] for index in members]
-        codes = [coded[index][0] for index in members]
-        intervals = _intervals(mine, codes, len(names))
-        p_values = _p_values(mine, codes, len(names))
-        for k, index in enumerate(members):
-            found[index] = _summary(mine[k], tie_band, len(names), intervals[k], p_values[k])
-    return [found[index] for index in range(len(differences))]
+    recordings = Recordings(name for names in clusters for name in names)
+    return run_tests(
+        [
+            Pairing(pairs=gains, clusters=recordings.codes(names), tie_band=tie_band)
+            for gains, names in zip(differences, clusters, strict=True)
+        ],
+        recordings,
+    )
+
+
+def run_tests(pairings: Sequence[Pairing], recordings: Recordings) -> list[PairedTest]:
+    """A test of each pairing, in order; all share the draws of the board's recordings."""
+    found: list[PairedTest] = []
+    for batch in _batches(pairings):
+        columns = _Columns(recordings, batch)
+        drawn, flipped = columns.drawn(), columns.flipped()
+        for number, pairing in enumerate(batch):
+            gains = pairing.gains
+            ranks = signed_ranks(gains)
+            interval = columns.interval(number, gains, drawn)
+            p_values = columns.p_values(number, gains, ranks, flipped)
+            found.append(_summary(pairing, gains, ranks, interval, p_values))
+    return found
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -132,18 +208,19 @@ def signed_ranks(differences: Floats) -> Floats:
 
 
 def _summary(
+    pairing: Pairing,
     gains: Floats,
-    tie_band: float,
-    num_clusters: int,
+    ranks: Floats,
     interval: tuple[float, float] | None,
     p_values: tuple[float, float],
 ) -> PairedTest:
+    tie_band = pairing.tie_band
     finite = gains[np.isfinite(gains)]
     wins, losses = int((gains > tie_band).sum()), int((gains < -tie_band).sum())
-    ranks = signed_ranks(gains)
     total = float(np.abs(ranks).sum())
     spread = float(np.std(finite, ddof=1)) if len(finite) > 1 else 0.0
     mean = float(np.mean(finite)) if len(finite) else None
+    num_clusters = int(np.count_nonzero(np.bincount(pairing.clusters)))
     return PairedTest(
         mean=mean,
         median=float(np.median(finite)) if len(finite) else None,
@@ -164,85 +241,137 @@ def _summary(
     )
 
 
-def _codes(names: Sequence[str]) -> tuple[Codes, tuple[str, ...]]:
-    """Names as numbers from 0 on, and the names in that order."""
-    found, codes = np.unique(np.asarray(names, dtype=object).astype(str), return_inverse=True)
-    return codes, tuple(found.tolist())
+def _batches(pairings: Sequence[Pairing]) -> Iterator[list[Pairing]]:
+    """Pairings in runs whose totals fit the memory."""
+    batch: list[Pairing] = []
+    names: set[Hashable] = set()
+    for pairing in pairings:
+        pairs = pairing.pairs
+        names |= {side.name for side in pairs} if isinstance(pairs, tuple) else {object()}
+        batch.append(pairing)
+        if len(names) >= _COLUMNS_AT_ONCE:
+            yield batch
+            batch, names = [], set()
+    if batch:
+        yield batch
 
 
-def _intervals(
-    differences: Sequence[Floats], codes: Sequence[Codes], num_clusters: int
-) -> list[tuple[float, float] | None]:
-    """Intervals of the means; one product of draw weights with all cluster sums and sizes."""
-    if num_clusters < 2:
-        return [None] * len(differences)
-    finite = [np.isfinite(values) for values in differences]
-    pairs = list(zip(differences, codes, finite, strict=True))
-    sums = np.stack([_sums(v[use], c[use], num_clusters) for v, c, use in pairs], axis=1)  # (K, P)
-    sizes = np.stack([_sums(use * 1.0, c, num_clusters) for _, c, use in pairs], axis=1)
-    rng = np.random.default_rng(_SEED)
-    totals = np.empty((DRAWS, 2 * len(pairs)))
-    both = np.concatenate([sums, sizes], axis=1)
-    for start, count in _parts(num_clusters):
-        drawn = rng.integers(num_clusters, size=(count, num_clusters))
-        drawn += num_clusters * np.arange(count)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=count * num_clusters)
-        totals[start : start + count] = weights.reshape(count, num_clusters).astype(float) @ both
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = totals[:, : len(pairs)] / totals[:, len(pairs) :]  # NaN: a draw without a pair
-    tail = 100 * (1 - CONFIDENCE) / 2
-    found: list[tuple[float, float] | None] = []
-    for index, use in enumerate(finite):
-        if len(np.unique(codes[index][use])) < 2:
-            found.append(None)
-            continue
-        low, high = np.nanpercentile(means[:, index], [tail, 100 - tail])
-        found.append((float(low), float(high)))
-    return found
+class _Stack:
+    """Totals of each unit as columns, each once."""
+
+    def __init__(self, recordings: Recordings) -> None:
+        self._recordings = recordings
+        self._known: dict[Hashable, int] = {}
+        self.sums: list[Floats] = []
+
+    def column(self, name: Hashable, values: Floats, clusters: Codes) -> int:
+        if name not in self._known:
+            self._known[name] = len(self.sums)
+            self.sums.append(self._recordings.totals(values, clusters))
+        return self._known[name]
+
+    def stacked(self) -> Floats:
+        return np.stack(self.sums, axis=1)
 
 
-def _p_values(
-    differences: Sequence[Floats], codes: Sequence[Codes], num_clusters: int
-) -> list[tuple[float, float]]:
-    """Signed-rank and sign-flip p-values, two-sided, clusters flipped together.
+class _Columns:
+    """Totals of each unit that a batch of pairings needs.
 
-    The signed-rank sum of many clusters is taken as normal with variance Σ_k S_k², S_k the
-    cluster's sum of signed ranks; with clusters of one item this is the usual approximation with
-    its correction for ties and without one for continuity.
+    A pairing's differences are one column, or two whose difference they are; so are the numbers
+    that its permutation test flips. Its number of pairs is a column that is drawn too.
     """
-    if num_clusters == 0:
-        return [(1.0, 1.0)] * len(differences)
-    ranks = np.stack(
-        [_sums(signed_ranks(v), c, num_clusters) for v, c in zip(differences, codes, strict=True)],
-        axis=1,
-    )  # (K, P)
-    sizes = np.stack(
-        [_sums(_bounded(v), c, num_clusters) for v, c in zip(differences, codes, strict=True)],
-        axis=1,
-    )
-    if num_clusters <= MOST_EXACT:
-        bits = np.arange(2**num_clusters)[:, None] >> np.arange(num_clusters)
-        patterns = 1.0 - 2.0 * (bits & 1)  # (2^K, K)
-        exact = [_beyond(patterns @ sums, sums).mean(axis=0) for sums in (ranks, sizes)]
-        return [(float(a), float(b)) for a, b in zip(*exact, strict=True)]
-    rng = np.random.default_rng(_SEED + 1)
-    counted = np.zeros(len(differences))
-    for _, count in _parts(num_clusters):
-        signs = 1.0 - 2.0 * rng.integers(0, 2, size=(count, num_clusters), dtype=np.int8)
-        counted += _beyond(signs @ sizes, sizes).sum(axis=0)
-    spread = np.sqrt((ranks**2).sum(axis=0))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        z = np.where(spread > 0, np.abs(ranks.sum(axis=0)) / spread, 0.0)
-    return [
-        (math.erfc(each / math.sqrt(2)), float((1 + beyond) / (1 + DRAWS)))
-        for each, beyond in zip(z, counted, strict=True)
-    ]
+
+    def __init__(self, recordings: Recordings, pairings: Sequence[Pairing]) -> None:
+        self._pairings = pairings
+        self._draws, self._flips = _Stack(recordings), _Stack(recordings)
+        self._of_means = [self._means(pairing) for pairing in pairings]
+        self._of_flips = [self._flipped(pairing) for pairing in pairings]
+
+    def drawn(self) -> Floats:
+        """Totals of each bootstrap draw, (C, D): a column's draws lie side by side."""
+        return np.ascontiguousarray(bootstrap_totals(self._draws.stacked()).T)
+
+    def flipped(self) -> Floats:
+        """Totals of each draw of signs, (C, D)."""
+        return np.ascontiguousarray(flipped_totals(self._flips.stacked()).T)
+
+    def interval(self, number: int, gains: Floats, drawn: Floats) -> tuple[float, float] | None:
+        """Of the mean difference; None below two recordings with a finite pair."""
+        clusters = self._pairings[number].clusters[np.isfinite(gains)]
+        if not len(clusters) or not (clusters != clusters[0]).any():
+            return None
+        plus, minus, size = self._of_means[number]
+        sizes = drawn[size]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = _difference(drawn, plus, minus) / sizes
+        tail = 100 * (1 - CONFIDENCE) / 2
+        low, high = np.percentile(means[sizes > 0], [tail, 100 - tail])
+        return float(low), float(high)
+
+    def p_values(
+        self, number: int, gains: Floats, ranks: Floats, flipped: Floats
+    ) -> tuple[float, float]:
+        """Signed-rank and sign-flip p-values, two-sided, clusters flipped together.
+
+        The signed-rank sum of many clusters is taken as normal with variance Σ_k S_k², S_k the
+        cluster's sum of signed ranks; with clusters of one item this is the usual approximation
+        with its correction for ties and without one for continuity.
+        """
+        clusters = self._pairings[number].clusters
+        if not len(gains):
+            return 1.0, 1.0
+        of_ranks = np.bincount(clusters, ranks)
+        there = np.bincount(clusters) > 0
+        if int(there.sum()) <= MOST_EXACT:
+            of_gains = np.bincount(clusters, _bounded(gains))
+            sums = np.stack([of_ranks[there], of_gains[there]], axis=1).astype(np.float64)
+            slack = 1e-12 * np.abs(sums).sum(axis=0)
+            beyond = np.abs(all_flipped_totals(sums)) >= np.abs(sums.sum(axis=0)) - slack
+            signed, flips = beyond.mean(axis=0).tolist()
+            return signed, flips
+        spread = math.sqrt(float((of_ranks**2).sum()))
+        z = abs(float(of_ranks.sum())) / spread if spread else 0.0
+        return math.erfc(z / math.sqrt(2)), self._sign_flip(number, flipped)
+
+    def _sign_flip(self, number: int, flipped: Floats) -> float:
+        plus, minus = self._of_flips[number]
+        sums, size = self._flips.sums[plus], np.abs(self._flips.sums[plus]).sum()
+        if minus >= 0:
+            size += np.abs(self._flips.sums[minus]).sum()
+            sums = sums - self._flips.sums[minus]
+        real = abs(float(sums.sum()))
+        beyond = int((np.abs(_difference(flipped, plus, minus)) >= real - 1e-12 * size).sum())
+        p_value = (1 + beyond) / (1 + DRAWS)
+        squares = float((sums**2).sum())
+        if beyond == 0 and squares:
+            p_value = min(p_value, 2 * math.exp(-(real**2) / (2 * squares)))
+        return p_value
+
+    def _means(self, pairing: Pairing) -> tuple[int, int, int]:
+        """Columns of the differences (one, or two to subtract) and of their number."""
+        pairs, clusters, draws = pairing.pairs, pairing.clusters, self._draws
+        if isinstance(pairs, tuple):
+            plus, minus = (draws.column(side.name, side.values, clusters) for side in pairs)
+            # As many pairs of each recording in all pairings of a side.
+            size = draws.column(("size", pairs[0].name), np.ones(len(clusters)), clusters)
+            return plus, minus, size
+        finite = np.isfinite(pairs)
+        plus = draws.column(object(), np.where(finite, pairs, 0.0), clusters)
+        return plus, -1, draws.column(object(), finite.astype(np.float64), clusters)
+
+    def _flipped(self, pairing: Pairing) -> tuple[int, int]:
+        """Columns of what is flipped: one, or two to subtract."""
+        pairs, clusters, flips = pairing.pairs, pairing.clusters, self._flips
+        if isinstance(pairs, tuple):
+            plus, minus = (flips.column(side.name, side.values, clusters) for side in pairs)
+            return plus, minus
+        return flips.column(object(), _bounded(pairs), clusters), -1
 
 
-def _beyond(flipped: Floats, sums: Floats) -> npt.NDArray[np.bool_]:
-    """Which flipped totals (D, P) are at least as far from 0 as the real one, in rounding."""
-    slack = 1e-12 * np.abs(sums).sum(axis=0)
-    return np.asarray(np.abs(flipped) >= np.abs(sums.sum(axis=0)) - slack)
+def _difference(totals: Floats, plus: int, minus: int) -> Floats:
+    """One column's draws less another's, (D,); −1 for none."""
+    column: Floats = totals[plus]
+    return column - totals[minus] if minus >= 0 else column
 
 
 def _bounded(differences: Floats) -> Floats:
@@ -250,13 +379,3 @@ def _bounded(differences: Floats) -> Floats:
     finite = np.abs(differences[np.isfinite(differences)])
     largest = float(finite.max(initial=0.0)) or 1.0
     return np.clip(differences, -largest, largest)
-
-
-def _sums(values: Floats, codes: Codes, num_clusters: int) -> Floats:
-    return np.bincount(codes, weights=values, minlength=num_clusters).astype(np.float64)
-
-
-def _parts(num_clusters: int) -> list[tuple[int, int]]:
-    """Draws in parts that fit the memory: (first, how many)."""
-    size = max(1, _NUMBERS_AT_ONCE // num_clusters)
-    return [(start, min(size, DRAWS - start)) for start in range(0, DRAWS, size)]

@@ -5,11 +5,13 @@ models × protocols × query kinds ──▶ cells; each cell's task ──▶ i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sepbench.harness.api import (
+    WITH_EXAMPLES,
     BaselineCard,
     Clip,
     Dataset,
@@ -39,7 +41,10 @@ class PlannedModel:
     Attributes:
         label: what tables call it (the variant's name).
         name: registry name, or "module:Class".
+        card: joint where a postprocess is.
         identity: what can change its estimates.
+        postprocess: "module:Class" of the step over each scene's estimates, or "".
+        weights_of_kinds: setting that names weights -> the query kinds that alone need them.
     """
 
     label: str
@@ -48,6 +53,18 @@ class PlannedModel:
     card: BaselineCard
     settings: Mapping[str, Any]
     identity: Mapping[str, Any]
+    postprocess: str = ""
+    weights_of_kinds: Mapping[str, Sequence[QueryKind]] = field(default_factory=dict)
+
+    def identity_with(self, kind: QueryKind) -> dict[str, Any]:
+        """What can change its estimates where it is asked by one kind of query."""
+        idle = {key for key, kinds in self.weights_of_kinds.items() if kind not in kinds}
+        parts = {
+            part: {key: value for key, value in self.identity[part].items() if key not in idle}
+            for part in ("settings", "checkpoints")
+            if part in self.identity
+        }
+        return {**self.identity, **parts}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,12 +79,22 @@ class PlannedItem:
     cluster: str
     absent: bool
     attributes: Mapping[str, Any]
-    row_digest: str
+    row: SceneRow
+
+    @property
+    def row_digest(self) -> str:
+        """What the scene is made of: another one under the same name is told by it."""
+        row = self.row
+        return digest([row.scene_id, dict(row.details), list(row.origins)])[:16]
 
 
 @dataclass(kw_only=True, slots=True)
 class Task:
-    """Items that cells share: a list under a protocol with one kind of query."""
+    """Items that cells share: a list under a protocol with one kind of query.
+
+    Attributes:
+        rows_digest, count: of its items, from the walk that checked them; None before.
+    """
 
     protocol: ScoringProtocol
     dataset: Dataset
@@ -75,6 +102,8 @@ class Task:
     shots: int | None
     pool: ExamplePool | None
     identity: Mapping[str, Any]
+    rows_digest: str | None = None
+    count: int = 0
 
     @property
     def key(self) -> str:
@@ -95,16 +124,18 @@ class Task:
                 f"{where}: scenes() returned {type(rows).__name__}; expected rows of SceneRow."
             ) from None
 
-    def items(self) -> Iterator[PlannedItem]:
+    def items(self, rows: Iterable[SceneRow] | None = None) -> Iterator[PlannedItem]:
         """All items in list order.
+
+        Args:
+            rows: the list's, where they are at hand.
 
         Raises:
             NotApplicableError: a query cannot be made.
         """
         revision = self.identity["revision"]
         seed_parts = (self.protocol.dataset, self.protocol.list_name, revision)
-        for position, row in enumerate(self.rows()):
-            row_digest = digest([row.scene_id, dict(row.details), list(row.origins)])[:16]
+        for position, row in enumerate(self.rows() if rows is None else rows):
             for target in row.targets:
                 for asked in queries_of(
                     row,
@@ -124,8 +155,43 @@ class Task:
                         cluster=target.cluster or row.scene_id,
                         absent=target.absent,
                         attributes=_attributes(row, target),
-                        row_digest=row_digest,
+                        row=row,
                     )
+
+
+def item_values(item: PlannedItem) -> tuple[object, ...]:
+    """What is recorded of an item, in the order of the table, without the task."""
+    return (
+        item.scene_position,
+        item.scene,
+        item.target,
+        item.query_index,
+        canonical(item.query),
+        item.cluster,
+        int(item.absent),
+        canonical(item.attributes),
+        item.row_digest,
+    )
+
+
+def digest_items(items: Iterable[PlannedItem]) -> tuple[str, int]:
+    """Digest of all items in order, and their number.
+
+    Of their texts as Python writes them, which takes half the time of what is recorded. Where it
+    differs, the items themselves are compared: it only has to be equal when they are.
+    """
+    running, count = hashlib.sha256(), 0
+    for item in items:
+        row = item.row
+        text = repr(
+            (
+                (item.scene_position, item.scene, item.target, item.query_index, item.cluster),
+                (item.absent, item.query, item.attributes, row.details, row.origins),
+            )
+        )
+        running.update(text.encode("utf-8", "backslashreplace"))
+        count += 1
+    return running.hexdigest(), count
 
 
 def _attributes(row: SceneRow, target: TargetRow) -> dict[str, Any]:
@@ -193,12 +259,16 @@ def plan_cells(
             except NotApplicableError as reason:
                 cells.append(_not_applicable(model, protocol, forced_kind, str(reason)))
                 continue
-            for count in (shots or (protocol.query.shots,)) if kind == "audio" else (None,):
+            for count in (shots or (protocol.query.shots,)) if kind in WITH_EXAMPLES else (None,):
                 made = _task(protocol, dataset, kind, count, tasks, pools)
                 if isinstance(made, NotApplicableError):
                     cells.append(_not_applicable(model, protocol, kind, str(made)))
                     continue
-                identity = {"model": dict(model.identity), "task": dict(made.identity)}
+                lacking = _not_whole(made) if model.postprocess else ""
+                if lacking:
+                    cells.append(_not_applicable(model, protocol, kind, lacking))
+                    continue
+                identity = {"model": model.identity_with(kind), "task": dict(made.identity)}
                 cells.append(
                     PlannedCell(
                         model=model, protocol=protocol, kind=kind, task=made, identity=identity
@@ -222,7 +292,7 @@ def _task(
     key = canonical(identity)
     if key not in tasks:
         pool = None
-        if kind == "audio":
+        if kind in WITH_EXAMPLES:
             pool_key = f"{protocol.dataset}\x1f{protocol.query.pool}"
             if pool_key not in pools:
                 name = protocol.query.pool
@@ -258,13 +328,29 @@ def _checked(task: Task) -> Task | NotApplicableError:
     Raises:
         DatasetError: a row is not one, or two items have one name: one of them would be lost.
     """
-    _check_rows(task)
+    rows = _sound_rows(task)
     try:
-        for _ in task.items() if task.kind in ("audio", "label", "text") else ():
-            pass
+        task.rows_digest, task.count = digest_items(task.items(rows))
     except NotApplicableError as reason:
+        for _ in rows:  # a list that is broken is told before what cannot be asked of it
+            pass
         return reason
     return task
+
+
+def _not_whole(task: Task) -> str:
+    """Why the queries of some scene do not ask for each of its sources once; "" where all do."""
+    needs = "a postprocess needs queries for all sources of a scene, each asked for once"
+    for row in task.rows():
+        absent = next((target.name for target in row.targets if target.absent), None)
+        if len(row.targets) < 2:
+            return f"{needs}; scene {row.scene_id} has {len(row.targets)} to ask for"
+        if absent is not None:
+            return f"{needs}; '{absent}' is not in scene {row.scene_id}"
+    several = next((item for item in task.items() if item.query_index > 0), None)
+    if several is not None:
+        return f"{needs}; scene {several.scene} has several queries for '{several.target}'"
+    return ""
 
 
 def _not_applicable(
@@ -275,7 +361,12 @@ def _not_applicable(
     )
 
 
-def _check_rows(task: Task) -> None:
+def _sound_rows(task: Task) -> Iterator[SceneRow]:
+    """The list's rows, each checked before it is used: one walk over a long list has to do.
+
+    Raises:
+        DatasetError: at the first row that is none, or has a name that was there before.
+    """
     where = f"Dataset {task.protocol.dataset}, list '{task.protocol.list_name}'"
     seen: set[str] = set()
     for row in task.rows():
@@ -284,8 +375,8 @@ def _check_rows(task: Task) -> None:
         if row.scene_id in seen:
             raise DatasetError(f"{where}: two scenes are called '{row.scene_id}'.")
         seen.add(row.scene_id)
-        names = [target.name for target in row.targets]
-        if len(set(names)) < len(names):
+        if len({target.name for target in row.targets}) < len(row.targets):
             raise DatasetError(f"{where}, scene {row.scene_id}: a target is listed twice.")
+        yield row
     if not seen:
         raise DatasetError(f"{where} is empty. Check the dataset's folder.")

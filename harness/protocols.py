@@ -9,6 +9,17 @@ from typing import Any
 from sepbench.harness.api import AVERAGES, Aggregation, QueryRule, ScoringProtocol
 from sepbench.harness.errors import SettingError, UnknownNameError, near_matches
 
+# One paper's rules over several corpora: a name for all of them -> the protocol of each corpus.
+FAMILIES: Mapping[str, Mapping[str, str]] = {
+    "audiosep-32k": {
+        "audiocaps": "audiocaps-audiosep",
+        "audioset": "audioset-audiosep",
+        "clotho": "clotho-audiosep",
+        "esc50": "esc50-premixed",
+        "music": "music-audiosep",
+        "vggsound": "vggsound-audiosep",
+    },
+}
 _FIELDS = {
     "name": str,
     "dataset": str,
@@ -32,7 +43,7 @@ _QUERY_FIELDS = {
     "template": str,
     "prompts": Mapping,
 }
-_DRAWS = ("seeded", "first")
+_DRAWS = ("seeded", "first", "own")
 _CHOICES = {
     "channels": ("mono", "native"),
     "model_channels": ("per-channel", "downmix"),
@@ -53,6 +64,21 @@ def protocol_names() -> tuple[str, ...]:
     """Names of the protocols that ship with the package."""
     folder = files("sepbench.harness.configs.protocol")
     return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".yaml")))
+
+
+def family_member(family: str, dataset: str) -> str:
+    """The protocol of a dataset in a family.
+
+    Raises:
+        SettingError: the family has no rules for that dataset.
+    """
+    members = FAMILIES[family]
+    if dataset not in members:
+        raise SettingError(
+            f"{family} has no rules for the dataset '{dataset}'; it has them for "
+            f"{', '.join(members)}."
+        )
+    return members[dataset]
 
 
 def load_protocol(

@@ -12,7 +12,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sepbench.harness.api import Clip, Example, Query, QueryKind, QueryRule, SceneRow, TargetRow
+from sepbench.harness.api import (
+    WITH_EXAMPLES,
+    Clip,
+    Example,
+    Query,
+    QueryKind,
+    QueryRule,
+    SceneRow,
+    TargetRow,
+)
 from sepbench.harness.errors import NotApplicableError
 from sepbench.harness.identity import seed_of
 
@@ -63,7 +72,11 @@ class ExamplePool:
             NotApplicableError: the pool is too small.
         """
         taken = set(row.origins)
-        usable = [c for c in self._by_label.get(target.label or "", []) if c.origin not in taken]
+        usable = [
+            clip
+            for clip in self._by_label.get(target.label or "", [])
+            if (clip.origin or clip.clip_id) not in taken
+        ]
         if len(usable) < shots:
             raise NotApplicableError(
                 f"scene {row.scene_id}: {len(usable)} example clips of '{target.label}' from other "
@@ -80,6 +93,23 @@ class ExamplePool:
         order = sorted(range(len(usable)), key=lambda i: ranks[i])
         return tuple(usable[i].clip_id for i in order[:shots])
 
+    def own(self, target: TargetRow, row: SceneRow, *, shots: int) -> tuple[str]:
+        """Id of the one clip that is the target itself.
+
+        Raises:
+            NotApplicableError: there is none, or more than one example is asked for.
+        """
+        if shots != 1:
+            raise NotApplicableError(
+                f"the target itself is the example of a query: 1, not {shots} (query.shots)"
+            )
+        if target.cluster not in self._by_id:
+            raise NotApplicableError(
+                f"scene {row.scene_id}: the pool has no clip '{target.cluster}', which is the "
+                f"target {target.name} itself"
+            )
+        return (target.cluster,)
+
     def examples(self, clip_ids: Sequence[str]) -> tuple[Example, ...]:
         """The clips of an asked query, with their paths, not yet loaded."""
         return tuple(
@@ -90,11 +120,16 @@ class ExamplePool:
     def __len__(self) -> int:
         return len(self._by_id)
 
+    def __contains__(self, clip_id: object) -> bool:
+        return clip_id in self._by_id
+
 
 def choose_kind(
     rule: QueryRule, supported: Sequence[QueryKind], forced: QueryKind | None
 ) -> QueryKind:
     """The query kind of a cell: the one asked for, else the protocol's first that fits.
+
+    A text together with examples is asked for by name only, where the protocol has both.
 
     Raises:
         NotApplicableError: the model, or the protocol, does not know the kind.
@@ -104,7 +139,7 @@ def choose_kind(
     if forced is not None:
         if forced not in supported:
             raise NotApplicableError(f"takes {' or '.join(supported)} queries, not {forced}")
-        if forced not in rule.kinds:
+        if any(kind not in rule.kinds for kind in forced.split("+")):
             raise NotApplicableError(f"the protocol has no {forced} queries")
         return forced
     for kind in rule.kinds:
@@ -133,30 +168,41 @@ def queries_of(
     where = f"scene {row.scene_id}, target {target.name}"
     if kind == "none":
         yield AskedQuery(index=0)
-    elif kind == "text":
-        prompt = rule.prompts.get(target.label or "")
-        texts = (prompt,) if prompt else target.texts
-        if not texts and target.label:
-            words = target.label.replace("_", " ")
-            texts = ((rule.template or "{label}").replace("{label}", words),)
-        if not texts:
-            raise NotApplicableError(f"{where} has no text")
-        for index, text in enumerate(texts):
-            yield AskedQuery(index=index, text=text)
     elif kind == "label":
         if not target.label:
             raise NotApplicableError(f"{where} has no label")
         yield AskedQuery(index=0, label=target.label)
     else:
-        if pool is None or len(pool) == 0:
-            raise NotApplicableError(f"no example clips: the pool '{rule.pool}' is not on disk")
-        seed = (
-            seed_of("examples", *seed_parts, row.scene_id, target.name, shots)
-            if rule.draw == "seeded"
-            else None
-        )
-        drawn = pool.draw(target, row, shots=shots, seed=seed)
-        yield AskedQuery(index=0, clip_ids=drawn)
+        drawn: tuple[str, ...] = ()
+        if kind in WITH_EXAMPLES:
+            if pool is None or len(pool) == 0:
+                raise NotApplicableError(f"no example clips: the pool '{rule.pool}' is not on disk")
+            # The kind is no part of the seed: with a text or without, the examples are the same.
+            parts = ("examples", *seed_parts, row.scene_id, target.name, shots)
+            seed = seed_of(*parts) if rule.draw == "seeded" else None
+            if rule.draw == "own":
+                drawn = pool.own(target, row, shots=shots)
+            else:
+                drawn = pool.draw(target, row, shots=shots, seed=seed)
+        texts = (None,) if kind == "audio" else _texts(target, rule, where)
+        for index, text in enumerate(texts):
+            yield AskedQuery(index=index, text=text, clip_ids=drawn)
+
+
+def _texts(target: TargetRow, rule: QueryRule, where: str) -> tuple[str, ...]:
+    """The protocol's prompt for the label, else the captions, else words made of the label.
+
+    Raises:
+        NotApplicableError: none of them.
+    """
+    prompt = rule.prompts.get(target.label or "")
+    texts = (prompt,) if prompt else target.texts
+    if not texts and target.label:
+        words = target.label.replace("_", " ")
+        texts = ((rule.template or "{label}").replace("{label}", words),)
+    if not texts:
+        raise NotApplicableError(f"{where} has no text")
+    return texts
 
 
 def restore_query(record: Mapping[str, Any], pool: ExamplePool | None) -> Query:

@@ -59,6 +59,7 @@ class ItemOutcome:
         scores: metric id -> value; empty when the item failed.
         *_seconds: wall time spent on this item; a batch's time is shared by its items.
         peak_memory: bytes, highest so far of the process that ran the model; 0 = not measured.
+        degraded: what was done to save memory and may show in the estimate, in words, or "".
         files: names relative to the dataset's root -> sha256 of the bytes read.
         example_files: clip id -> sha256 of the query's examples.
         estimate_sha256: of the kept estimate; "" when it was not kept.
@@ -75,6 +76,7 @@ class ItemOutcome:
     separate_seconds: float = 0.0
     score_seconds: float = 0.0
     peak_memory: int = 0
+    degraded: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     example_files: Mapping[str, str] = field(default_factory=dict)
     estimate_sha256: str = ""

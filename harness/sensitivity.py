@@ -14,10 +14,10 @@ import numpy as np
 from sepbench.harness.compare import Comparison, compare_entries, default_metric
 from sepbench.harness.errors import UsageError
 from sepbench.harness.item_scores import (
+    ScoreReader,
     dataset_of,
     find_metric,
     read_entries,
-    read_items,
     stored_rule,
 )
 from sepbench.harness.store import Workspace
@@ -83,8 +83,9 @@ def query_sensitivity(
     rule = stored_rule(workspace, protocol)
     sign = 1.0 if card["higher_is_better"] else -1.0
     spreads = []
+    reader = ScoreReader(workspace)
     for entry in entries:
-        scores = read_items(workspace, entry.cell_id, card, rule)
+        scores = reader.read(entry.cell_id, card, rule)
         several: dict[tuple[str, str], list[float]] = {}
         for key, value in zip(scores.keys, scores.values.tolist(), strict=True):
             if np.isfinite(value):
@@ -110,5 +111,5 @@ def query_sensitivity(
         title=card["title"],
         unit=card["unit"],
         spreads=tuple(spreads),
-        between=tuple(compare_entries(workspace, protocol, pairs, metric=name)),
+        between=tuple(compare_entries(workspace, protocol, pairs, metric=name, reader=reader)),
     )

@@ -21,9 +21,10 @@ from sepbench.harness.errors import (
     WorkspaceError,
 )
 from sepbench.harness.identity import canonical, digest, plain
-from sepbench.harness.plan import PlannedCell, Task
+from sepbench.harness.plan import PlannedCell, Task, digest_items, item_values
 from sepbench.harness.records import FINAL, CellFacts, Failure, ItemOutcome
-from sepbench.harness.store_items import digest_items, item_values, refuse_changed_items
+from sepbench.harness.store_audio import KeptEstimates
+from sepbench.harness.store_items import refuse_changed_items
 from sepbench.harness.store_results import note_failure, record_outcome
 from sepbench.harness.workspace_lock import WorkspaceLock
 
@@ -69,6 +70,7 @@ class Workspace:
         self.folder = folder
         self._lock = WorkspaceLock(folder)
         self._metric_ids: dict[str, int] = {}
+        self._kept: KeptEstimates | None = None
         if writable:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +139,9 @@ class Workspace:
         Raises:
             ManifestError: an item of the same name now means something else.
         """
-        rows_digest, count = digest_items(task.items())
+        rows_digest, count = task.rows_digest, task.count
+        if rows_digest is None:
+            rows_digest, count = digest_items(task.items())
         protocol = task.protocol
         with self._database.transaction() as connection:
             found = connection.execute(
@@ -243,8 +247,8 @@ class Workspace:
 
     def pending_positions(
         self, cell_id: int, task_id: int, metrics: Sequence[str], limit: int | None
-    ) -> list[int]:
-        """Positions of scenes that have something left to do, in list order.
+    ) -> tuple[list[int], int]:
+        """Positions of scenes that have something left to do, in list order; and items left.
 
         Args:
             cell_id: the cell.
@@ -252,35 +256,34 @@ class Workspace:
             metrics: ids that every item should have.
             limit: look only at the first so many scenes of the list.
         """
-        where, parameters = self._scope(cell_id, task_id, limit)
+        where, parameters = self._within(task_id, limit)
         pending, more = self._pending(metrics)
         rows = self._database.execute(
-            f"SELECT DISTINCT i.scene_position {where} AND {pending} ORDER BY i.scene_position",
-            [*parameters, *more],
+            f"SELECT i.scene_position, count(*) FROM items i"
+            f" LEFT JOIN results r ON r.cell_id = ? AND r.item_id = i.id WHERE {where}"
+            f" AND {pending} GROUP BY i.scene_position ORDER BY i.scene_position",
+            [cell_id, *parameters, *more],
         )
-        return [row[0] for row in rows]
+        positions, items = [], 0
+        for row in rows:
+            positions.append(row[0])
+            items += row[1]
+        return positions, items
 
-    def count_items(
-        self, cell_id: int, task_id: int, metrics: Sequence[str], limit: int | None
-    ) -> tuple[int, int]:
-        """How many items there are within the limit, and how many of them have work left."""
-        where, parameters = self._scope(cell_id, task_id, limit)
-        pending, more = self._pending(metrics)
-        total = self.query(f"SELECT count(*) {where}", parameters)[0][0]
-        left = self.query(f"SELECT count(*) {where} AND {pending}", [*parameters, *more])[0][0]
-        return total, left
+    def count_items(self, task_id: int, limit: int | None) -> int:
+        """How many items a task has within the limit."""
+        where, parameters = self._within(task_id, limit)
+        return int(self.query(f"SELECT count(*) FROM items i WHERE {where}", parameters)[0][0])
 
-    def _scope(self, cell_id: int, task_id: int, limit: int | None) -> tuple[str, list[object]]:
-        """Items of a task within the limit, joined with their results in a cell."""
-        bound, parameters = "", [cell_id, task_id]
-        if limit is not None:
-            bound = (
-                " AND i.scene_position <= (SELECT max(p) FROM (SELECT DISTINCT scene_position p"
-                " FROM items WHERE task_id = ? ORDER BY p LIMIT ?))"
-            )
-            parameters += [task_id, limit]
-        joined = "LEFT JOIN results r ON r.cell_id = ? AND r.item_id = i.id"
-        return f"FROM items i {joined} WHERE i.task_id = ?{bound}", list(parameters)
+    def _within(self, task_id: int, limit: int | None) -> tuple[str, list[object]]:
+        """Items of a task within the limit."""
+        if limit is None:
+            return "i.task_id = ?", [task_id]
+        last = (
+            "SELECT max(p) FROM (SELECT DISTINCT scene_position p FROM items WHERE task_id = ?"
+            " ORDER BY p LIMIT ?)"
+        )
+        return f"i.task_id = ? AND i.scene_position <= ({last})", [task_id, task_id, limit]
 
     def _pending(self, metrics: Sequence[str]) -> tuple[str, list[object]]:
         """Items without a final result, or without a score for one of the metrics."""
@@ -374,5 +377,11 @@ class Workspace:
                 connection.executemany("INSERT OR IGNORE INTO files VALUES (?, ?, ?)", new)
 
     def audio_path(self, sha256: str) -> Path:
-        """Where a kept estimate lies."""
-        return self.folder / AUDIO / sha256[:2] / f"{sha256}.wav"
+        """Where a kept estimate lies, in the workspace or in a store that a run used."""
+        if self._kept is None:
+            rows = self.query(
+                "SELECT json_extract(settings, '$.audio_store') AS store FROM runs ORDER BY id"
+            )
+            stores = [str(row["store"]) for row in rows if row["store"]]
+            self._kept = KeptEstimates(self.folder / AUDIO, stores)
+        return self._kept.path(sha256)

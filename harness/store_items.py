@@ -1,38 +1,12 @@
-"""Writing a task's items, and holding them to what they were."""
+"""Holding a task's items to what they were."""
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
-from collections.abc import Iterable
 
 from sepbench.harness.errors import ManifestError
 from sepbench.harness.identity import canonical
-from sepbench.harness.plan import PlannedItem, Task
-
-
-def item_values(item: PlannedItem) -> tuple[object, ...]:
-    """The columns of an item, in the order of the table, without the task."""
-    return (
-        item.scene_position,
-        item.scene,
-        item.target,
-        item.query_index,
-        canonical(item.query),
-        item.cluster,
-        int(item.absent),
-        canonical(item.attributes),
-        item.row_digest,
-    )
-
-
-def digest_items(items: Iterable[PlannedItem]) -> tuple[str, int]:
-    """Digest of all items in order, and their number."""
-    running, count = hashlib.sha256(), 0
-    for item in items:
-        running.update(repr(item_values(item)).encode())
-        count += 1
-    return running.hexdigest(), count
+from sepbench.harness.plan import Task
 
 
 def refuse_changed_items(connection: sqlite3.Connection, task_id: int, task: Task) -> None:

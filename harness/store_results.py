@@ -25,8 +25,8 @@ def record_outcome(
     row = connection.execute(
         "INSERT INTO results (cell_id, item_id, status, error_type, error, attempts,"
         " audio_seconds, load_seconds, condition_seconds, separate_seconds, score_seconds,"
-        " peak_memory, files, example_files, estimate_sha256, run_id)"
-        " VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " peak_memory, files, example_files, estimate_sha256, run_id, degraded)"
+        " VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (cell_id, item_id) DO UPDATE SET"
         f" attempts = attempts + (status NOT IN {FINAL}),"
         # Scores added to a final result leave its own facts (cost, attempt's error) alone.
@@ -48,7 +48,10 @@ def record_outcome(
                 "run_id",
             )
         )
-        + ", estimate_sha256 = CASE WHEN excluded.estimate_sha256 = '' THEN estimate_sha256"
+        # A mark stays: some of the scores are of the marked estimate.
+        + f", degraded = CASE WHEN status IN {FINAL} AND excluded.degraded = '' THEN degraded"
+        " ELSE excluded.degraded END"
+        ", estimate_sha256 = CASE WHEN excluded.estimate_sha256 = '' THEN estimate_sha256"
         " ELSE excluded.estimate_sha256 END RETURNING id",
         (
             outcome.cell_id,
@@ -66,6 +69,7 @@ def record_outcome(
             canonical(dict(outcome.example_files)),
             outcome.estimate_sha256,
             run_id,
+            outcome.degraded,
         ),
     ).fetchone()
     for metric, value in outcome.scores.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x53455042  # "SEPB": tells our files from other people's databases
 
 _VERSION_1 = """
@@ -135,14 +135,25 @@ def _add_frames(connection: sqlite3.Connection) -> None:
     connection.execute(_FRAMES)
 
 
+# What was done to an estimate because memory ran out, in words; "" for nothing.
+_DEGRADED = "ALTER TABLE results ADD COLUMN degraded TEXT NOT NULL DEFAULT '';"
+
+
+def _add_degraded(connection: sqlite3.Connection) -> None:
+    connection.execute(_DEGRADED)
+
+
 # From version n to n + 1, in order. Old workspaces keep opening.
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _add_frames}
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {
+    1: _add_frames,
+    2: _add_degraded,
+}
 
 
 def create(connection: sqlite3.Connection) -> None:
     """Make the tables of the newest version in an empty database."""
     connection.executescript(
-        f"BEGIN;{_VERSION_1}{_FRAMES}PRAGMA application_id={APPLICATION_ID};"
+        f"BEGIN;{_VERSION_1}{_FRAMES}{_DEGRADED}PRAGMA application_id={APPLICATION_ID};"
         f"PRAGMA user_version={SCHEMA_VERSION};COMMIT;"
     )
 

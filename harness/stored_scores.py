@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from sepbench.harness.identity import digest
 from sepbench.harness.records import FINAL
 from sepbench.harness.store import Workspace
-from sepbench.harness.store_results import unpack_frames
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pandas as pd
-
-    Floats = npt.NDArray[np.float64]
 
 _FRAME_COLUMNS = (
     "c.id AS cell",
@@ -45,18 +38,6 @@ _FRAME_COLUMNS = (
     "s.cause",
     "s.reason",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """One metric of one cell: a value or a cause an item."""
-
-    keys: list[tuple[str, str]]  # (scene, target)
-    clusters: list[str]
-    values: Floats  # NaN where there is none
-    causes: list[str | None]
-    groups: list[str]
-    frames: list[tuple[float, ...]]  # windows of the score; () for a metric without
 
 
 def results_frame(workspace: Workspace) -> pd.DataFrame:
@@ -129,45 +110,22 @@ def metric_card(workspace: Workspace, name: str) -> dict[str, Any]:
     return {"number": row["id"], **json.loads(row["card"])}
 
 
-def read_scores(workspace: Workspace, cell_id: int, metric: int, within: str = "") -> Scores:
-    """The scores of a cell under one metric number, in list order.
-
-    Args:
-        workspace: where they are.
-        cell_id: the cell.
-        metric: number of the metric's identity in the workspace.
-        within: what makes the groups, as in `Aggregation`.
-    """
-    rows = workspace.query(
-        "SELECT i.scene, i.target, i.cluster, i.attributes, s.value, s.cause, f.windows"
-        " FROM results r JOIN items i ON i.id = r.item_id JOIN scores s ON s.result_id = r.id"
-        " LEFT JOIN frames f ON f.result_id = r.id AND f.metric_id = s.metric_id"
-        f" WHERE r.cell_id = ? AND s.metric_id = ? AND r.status IN {FINAL}"
-        " ORDER BY i.scene_position, i.id",
-        (cell_id, metric),
-    )
-    return Scores(
-        keys=[(row["scene"], row["target"]) for row in rows],
-        clusters=[row["cluster"] for row in rows],
-        values=np.array([np.nan if r["value"] is None else r["value"] for r in rows], dtype=float),
-        causes=[row["cause"] for row in rows],
-        groups=[_group(row, within) for row in rows],
-        frames=[unpack_frames(row["windows"]) if row["windows"] else () for row in rows],
-    )
-
-
-def _group(row: Any, within: str) -> str:
-    if within in ("", "target"):
-        return row["target"] if within else ""
-    return str(json.loads(row["attributes"]).get(within, ""))
-
-
 def count_statuses(workspace: Workspace, cell_id: int) -> dict[str, int]:
     """Status -> items of a cell."""
     rows = workspace.query(
         "SELECT status, count(*) n FROM results WHERE cell_id = ? GROUP BY status", (cell_id,)
     )
     return {row["status"]: row["n"] for row in rows}
+
+
+def count_degraded(workspace: Workspace, cell_id: int) -> dict[str, int]:
+    """What was done to save memory, in words -> done items of a cell that are marked with it."""
+    rows = workspace.query(
+        "SELECT degraded, count(*) n FROM results WHERE cell_id = ? AND degraded != ''"
+        f" AND status IN {FINAL} GROUP BY degraded ORDER BY n DESC",
+        (cell_id,),
+    )
+    return {row["degraded"]: row["n"] for row in rows}
 
 
 def read_cost(workspace: Workspace, cell_id: int) -> dict[str, Any]:

@@ -10,11 +10,13 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from sepbench.harness.errors import WorkspaceError, WorkspaceLockedError
 
 NAME = "run.lock"
+# Somebody who only looks whether it is held has it for an instant: try again that often.
+TRIES, SECONDS_BETWEEN_TRIES = 4, 0.05
 
 
 class WorkspaceLock:
@@ -39,7 +41,7 @@ class WorkspaceLock:
                 "Choose another with --workspace."
             ) from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError:
             holder = _describe(file)
             file.close()
@@ -71,6 +73,33 @@ class WorkspaceLock:
             self._file = None
 
 
+def holder_of(workspace: Path) -> dict[str, Any] | None:
+    """Who holds a workspace's lock: pid, host, since and command, as far as it says; None: nobody.
+
+    The lock tells, not the process number: that may be another's by now, or of another host.
+    """
+    try:
+        with (workspace / NAME).open(encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _read_holder(file)
+    except OSError:  # never locked, or on a file system without locks, where nobody can hold one
+        return None
+    return None
+
+
+def _lock(file: TextIO) -> None:
+    for left in reversed(range(TRIES)):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not left:
+                raise
+            time.sleep(SECONDS_BETWEEN_TRIES)
+
+
 def _introduce(file: TextIO) -> None:
     """Write down who holds the lock."""
     file.seek(0)
@@ -88,12 +117,21 @@ def _introduce(file: TextIO) -> None:
 
 
 def _describe(file: TextIO) -> str:
-    file.seek(0)
+    holder = _read_holder(file)
     try:
-        holder = json.load(file)
         return (
             f"process {holder['pid']} on {holder['host']} since {holder['since']} "
             f"('{holder['command']}')"
         )
-    except (ValueError, KeyError, TypeError):
+    except KeyError:
         return "another run"
+
+
+def _read_holder(file: TextIO) -> dict[str, Any]:
+    """What the holder wrote down; {} when it has not come to that."""
+    file.seek(0)
+    try:
+        holder = json.load(file)
+    except ValueError:
+        return {}
+    return holder if isinstance(holder, dict) else {}

@@ -44,6 +44,11 @@ class TargetRecord:
         """(scene, target)."""
         return self.scene, self.target
 
+    @property
+    def address(self) -> str:
+        """Scene and target as the page's links and `bench report --item` name them."""
+        return f"{self.scene}~{self.target}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellItems:
@@ -84,12 +89,14 @@ class Recording:
         mixture: (C, N) float32 at `sample_rate`.
         reference: likewise; silence where the sound is absent.
         estimates: (cell id, query index) -> (C, N).
+        examples: clip id -> (C, M), the audio examples of the target's queries, whole clips.
     """
 
     sample_rate: int
     mixture: Samples
     reference: Samples
     estimates: Mapping[tuple[int, int], Samples]
+    examples: Mapping[str, Samples] = field(default_factory=dict)
 
 
 class ItemAudio(Protocol):
@@ -116,11 +123,13 @@ class Leaderboard:
         provenance: short lines on what the numbers were made with.
         best: cell id -> columns in which the paired test says that this row beats every other
             model of its table.
-        comparisons: every pair of models a protocol, corrected together.
+        comparisons: every pair of models a protocol by every metric, those of one metric corrected
+            together.
         published: numbers of others; those of a table's protocol are shown under it.
         items: reads a table's items; None where a format needs none or there are none.
         audio: what can be heard; None where no audio is kept.
         most_heard: targets of a protocol that are drawn and made playable, at most.
+        asked_for: targets that are drawn beside them, as "SCENE~TARGET".
     """
 
     tables: Sequence[Table]
@@ -131,6 +140,7 @@ class Leaderboard:
     items: Callable[[Table], ProtocolItems] | None = None
     audio: ItemAudio | None = None
     most_heard: int = DEFAULT_HEARD
+    asked_for: Sequence[str] = ()
 
     def is_best(self, row: Row, column: str) -> bool:
         """Whether a row's value of a column is marked."""

@@ -6,15 +6,18 @@ the same bytes. Needs the board's items; spectrogram grids also its audio.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sepbench.harness.aggregate import Column, Row, Table
-from sepbench.reports.contract import CellItems, Leaderboard, ProtocolItems, Recording
-from sepbench.reports.page_media import chosen_targets
-from sepbench.reports.spectrograms import COLOURS, RANGE_DB, decibels, mel_edges, mel_spectrogram
+from sepbench.harness.averages import Sample, bootstrap_intervals
+from sepbench.harness.resampling import Recordings
+from sepbench.reports.contract import CellItems, Leaderboard, ProtocolItems
+from sepbench.reports.spectrogram_grid import short_name, spectrogram_grid
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,9 +29,10 @@ if TYPE_CHECKING:
 KINDS = ("pdf", "svg", "png")
 PALETTE = ("#4269d0", "#e08a00", "#e5484d", "#159a9c", "#3ca951", "#d6409f", "#8e4ec6", "#9c6b4e")
 BOUND = "#8b929c"
+INK = "#1b1e23"
 MOST_CLASSES = 30
-MOST_LETTERS = 28
-GRID_ROWS = 4
+_AROUND = ((7, 4), (7, -10), (-7, 4), (-7, -10), (7, 14), (7, -20), (-7, 14), (-7, -20))
+MOST_POINTS = 1000  # of a row; more dots than that are a smear
 _STYLE: Any = {  # names of settings are a Literal of five hundred
     "font.size": 9,
     "axes.spines.top": False,
@@ -73,7 +77,7 @@ class FiguresReport:
                 if items is not None:
                     figures["boxes"] = _boxes(table, column, items)
                     figures["classes"] = _classes(table, column, items)
-                    figures["spectrograms"] = _grid(board, table, items)
+                    figures["spectrograms"] = spectrogram_grid(board, table, items)
                 for kind, figure in figures.items():
                     if figure is not None:
                         written += _save(figure, target / f"{_file_name(table)}-{kind}")
@@ -91,12 +95,6 @@ def _main_column(table: Table) -> Column | None:
 
 def _title(table: Table) -> str:
     return ", ".join(dict.fromkeys([table.dataset, table.protocol]))
-
-
-def _short(text: str) -> str:
-    """A name that leaves room for the figure."""
-    words = " ".join(text.replace("_", " ").split())
-    return words if len(words) <= MOST_LETTERS else words[: MOST_LETTERS - 1] + "…"
 
 
 def _file_name(table: Table) -> str:
@@ -129,6 +127,11 @@ def _colours(table: Table) -> dict[int, str]:
     }
 
 
+def _name(row: Row) -> str:
+    """As figures call a row; what was not scored on all items says so."""
+    return short_name(row.label) + (" (partial)" if row.scored < row.expected else "")
+
+
 def _axis(column: Column) -> str:
     return f"{column.title} [{column.unit}]" if column.unit else column.title
 
@@ -149,58 +152,108 @@ def _series(
 
 
 def _boxes(table: Table, column: Column, items: ProtocolItems) -> Figure | None:
+    """A box a row; with many items, whiskers to the outer percentiles instead of dots."""
     series = _series(table, column, items)
     if not series:
         return None
-    figure, axes = _figure(5.2, 0.9 + 0.42 * len(series))
+    figure, axes = _figure(5.2, 1.1 + 0.42 * len(series))
     colours = _colours(table)
+    finite = [values[np.isfinite(values)] for _, _, values in series]
+    many = max(len(values) for values in finite) > MOST_POINTS
     parts = axes.boxplot(
-        [values[np.isfinite(values)] for _, _, values in series],
+        finite,
         orientation="horizontal",
-        tick_labels=[_short(row.label) for row, _, _ in series],
+        tick_labels=[_name(row) for row, _, _ in series],
         patch_artist=True,
         widths=0.55,
-        medianprops={"color": "#1b1e23", "linewidth": 1.4},
-        flierprops={"marker": ".", "markersize": 3, "markeredgecolor": "#8b929c"},
+        whis=(1, 99) if many else 1.5,
+        showfliers=not many,
+        showmeans=True,
+        medianprops={"color": INK, "linewidth": 1.4},
+        meanprops={
+            "marker": "D",
+            "markersize": 4,
+            "markerfacecolor": "white",
+            "markeredgecolor": INK,
+        },
+        flierprops={"marker": ".", "markersize": 3, "markeredgecolor": BOUND},
     )
     for box, (row, _, _) in zip(parts["boxes"], series, strict=True):
         box.set(facecolor=colours[row.cell_id], alpha=0.55)
     axes.invert_yaxis()
-    axes.set(xlabel=_axis(column), title=_title(table))
+    axes.axvline(0, color=BOUND, linewidth=0.8, zorder=0)
+    reach = "1st to 99th percentile" if many else "1.5 interquartile ranges"
+    axes.set(title=_title(table))
+    axes.set_xlabel(
+        f"{_axis(column)}\nbox: quartiles, diamond: mean, whiskers: {reach}", fontsize=8
+    )
     axes.grid(visible=False, axis="y")
     return figure
 
 
 def _classes(table: Table, column: Column, items: ProtocolItems) -> Figure | None:
+    """Means by class with 95 % intervals over recordings, the easiest class first."""
     series = [s for s in _series(table, column, items) if s[0].role == "model"]
-    means = [_class_means(cell, values, items) for _, cell, values in series]
-    names = sorted({name for of in means for name in of})[:MOST_CLASSES]
-    if len(names) < 2:
+    names, known = _shown_classes(items)
+    if len(names) < 2 or not series:
         return None
-    figure, axes = _figure(max(5.2, 0.35 * len(names) + 1.5), 3.2)
     colours = _colours(table)
     width = 0.8 / len(series)
+    means = [_class_means(cell, values, items, names) for _, cell, values in series]
+    ease = [np.array([m for m, _, _ in each]) for each in zip(*means, strict=True)]
+    there = [place for place, of in enumerate(ease) if not np.isnan(of).all()]
+    order = sorted(there, key=lambda place: -float(np.nanmean(ease[place])))
+    if len(order) < 2:
+        return None
+    figure, axes = _figure(max(5.2, (0.16 * len(series) + 0.3) * len(order) + 1.5), 3.3)
     for k, ((row, _, _), of) in enumerate(zip(series, means, strict=True)):
-        places = np.arange(len(names)) + (k - (len(series) - 1) / 2) * width
-        heights = [of.get(name, np.nan) for name in names]
-        axes.bar(places, heights, width, label=_short(row.label), color=colours[row.cell_id])
-    axes.axhline(0, color="#1b1e23", linewidth=0.8)
-    axes.set_xticks(np.arange(len(names)), [_short(name) for name in names], rotation=40)
-    for label in axes.get_xticklabels():
-        label.set_horizontalalignment("right")
-    axes.set(ylabel=_axis(column), title=f"{_title(table)}: mean by class")
+        places = np.arange(len(order)) + (k - (len(series) - 1) / 2) * width
+        middle, low, high = np.array([of[place] for place in order]).T
+        axes.bar(places, middle, width, label=_name(row), color=colours[row.cell_id])
+        axes.errorbar(
+            places,
+            middle,
+            yerr=(middle - low, high - middle),
+            fmt="none",
+            ecolor=INK,
+            elinewidth=0.8,
+        )
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_xticks(
+        np.arange(len(order)),
+        [short_name(names[place]) for place in order],
+        rotation=40,
+        ha="right",
+    )
+    part = f", the {len(names)} largest of {known} classes" if known > len(names) else ""
+    axes.set(ylabel=_axis(column), title=f"{_title(table)}: mean by class, 95 % intervals{part}")
     axes.grid(visible=False, axis="x")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, ncols=max(1, len(series) // 2))
     return figure
 
 
-def _class_means(cell: CellItems, values: Floats, items: ProtocolItems) -> dict[str, float]:
-    groups: dict[str, list[float]] = {}
-    for place, value in zip(cell.targets, values.tolist(), strict=True):
-        target = items.targets[place]
-        if np.isfinite(value):
-            groups.setdefault(target.label or target.target, []).append(value)
-    return {name: float(np.mean(found)) for name, found in groups.items()}
+def _shown_classes(items: ProtocolItems) -> tuple[list[str], int]:
+    """The classes with the most targets, and how many classes there are."""
+    counts = Counter(target.label or target.target for target in items.targets)
+    shown = sorted(counts, key=lambda name: (-counts[name], name))[:MOST_CLASSES]
+    return sorted(shown), len(counts)
+
+
+def _class_means(
+    cell: CellItems, values: Floats, items: ProtocolItems, names: Sequence[str]
+) -> list[tuple[float, float, float]]:
+    """Mean and interval of each class; NaN for a class without, the mean for no interval."""
+    targets = [items.targets[place] for place in cell.targets]
+    recordings = Recordings(target.cluster for target in targets)
+    codes = recordings.codes([target.cluster for target in targets])
+    classes = np.array([target.label or target.target for target in targets], dtype=object)
+    use = [np.isfinite(values) & (classes == name) for name in names]
+    samples = [Sample(values=values[each], clusters=codes[each]) for each in use]
+    found = []
+    for sample, interval in zip(samples, bootstrap_intervals(samples, recordings), strict=True):
+        mean = float(np.mean(sample.values)) if len(sample.values) else float("nan")
+        found.append((mean, *(interval or (mean, mean))))
+    return found
 
 
 def _cost(table: Table, column: Column) -> Figure | None:
@@ -220,15 +273,12 @@ def _cost(table: Table, column: Column) -> Figure | None:
         if cell.low is not None and cell.high is not None:
             axes.vlines(cost, cell.low, cell.high, color=colours[row.cell_id], alpha=0.5)
         axes.plot(cost, value, "o", color=colours[row.cell_id])
-        axes.annotate(
-            _short(row.label), (cost, value), xytext=(6, 4), textcoords="offset points", fontsize=8
-        )
     for row in table.rows:
         level = row.cells[column.name].value if column.name in row.cells else None
         if row.role != "model" and level is not None:
             axes.axhline(level, color=BOUND, linestyle="--", linewidth=0.8)
             axes.annotate(
-                _short(row.label),
+                short_name(row.label),
                 (0.01, level),
                 xycoords=("axes fraction", "data"),
                 xytext=(0, 2),
@@ -250,70 +300,24 @@ def _cost(table: Table, column: Column) -> Figure | None:
         ylabel=_axis(column),
         title=_title(table),
     )
+    _annotate(figure, axes, [(_name(row), cost, value) for row, _, value, cost in drawn])
     return figure
 
 
-def _grid(board: Leaderboard, table: Table, items: ProtocolItems) -> Figure | None:
-    """Mixture, target and each row's estimate, an item a line, one colour scale a line."""
-    places, _ = chosen_targets(board, table, items)
-    if board.audio is None or not places:
-        return None
-    step = max(1, len(places) // GRID_ROWS)
-    opened = []
-    for place in places[::step][:GRID_ROWS]:
-        target = items.targets[place]
-        recording = board.audio.open(table.protocol, target.scene, target.target)
-        if recording is not None:
-            opened.append((target, recording))
-    rows = [row for row in table.rows if row.role != "lower" and row.status == "active"]
-    if not opened:
-        return None
-    from matplotlib.figure import Figure
+def _annotate(figure: Figure, axes: Axes, points: Sequence[tuple[str, float, float]]) -> None:
+    """Names beside points, each in the first place around its point where nothing else is."""
+    from matplotlib.transforms import Bbox
 
-    heads = ["mixture", "target", *(_short(row.label) for row in rows)]
-    figure = Figure(figsize=(1.75 * len(heads) + 0.6, 1.35 * len(opened) + 0.4))
-    panes = figure.subplots(len(opened), len(heads), squeeze=False)
-    for line, (target, recording) in enumerate(opened):
-        _draw_line(panes[line], recording, [row.cell_id for row in rows])
-        panes[line, 0].set_ylabel(_short(target.label or target.target)[:16] + "\nkHz")
-    for head, pane in zip(heads, panes[0], strict=True):
-        pane.set_title(head, fontsize=8)
-    for pane in panes[-1]:
-        pane.set_xlabel("s")
-    return figure
-
-
-def _draw_line(panes: Any, recording: Recording, cells: list[int]) -> None:
-    rate = recording.sample_rate
-    first = {cell: query for cell, query in sorted(recording.estimates, reverse=True)}
-    signals = [
-        recording.mixture,
-        recording.reference,
-        *(recording.estimates.get((cell, first.get(cell, 0))) for cell in cells),
-    ]
-    loudest = float(mel_spectrogram(recording.mixture, rate).max(initial=0.0)) or 1.0
-    seconds = recording.mixture.shape[1] / rate
-    edges = mel_edges(rate)
-    ticks = [hertz for hertz in (200, 1000, 5000) if hertz < rate / 2]
-    for pane, signal in zip(panes, signals, strict=True):
-        pane.grid(visible=False)
-        pane.set_yticks([])
-        if signal is None:
-            pane.set_xticks([])
-            pane.text(0.5, 0.5, "not kept", ha="center", va="center", transform=pane.transAxes)
-            continue
-        pane.imshow(
-            decibels(mel_spectrogram(signal, rate), loudest),
-            origin="lower",
-            aspect="auto",
-            extent=(0, seconds, 0, len(edges)),
-            cmap=COLOURS,
-            vmin=-RANGE_DB,
-            vmax=0,
-            interpolation="nearest",
-        )
-        pane.tick_params(labelsize=7)
-    panes[0].set_yticks(
-        [float(np.searchsorted(edges, hertz)) for hertz in ticks],
-        [f"{hertz / 1000:g}" for hertz in ticks],
-    )
+    figure.draw_without_rendering()  # places are known from here on
+    where = axes.transData.transform([(x, y) for _, x, y in points])
+    taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in where]
+    for name, x, y in points:
+        text = axes.annotate(name, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=8)
+        text.set_in_layout(False)  # or the places would not be those any more
+        for across, up in (*_AROUND, _AROUND[0]):  # the first again where all are taken
+            text.set(position=(across, up), ha="left" if across > 0 else "right")
+            box = text.get_window_extent()
+            inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1
+            if inside and not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sepbench.harness.aggregate import Cell
+import numpy as np
+
+from sepbench.harness.aggregate import Cell, Column
 from sepbench.reports.contract import Leaderboard
+from sepbench.reports.wording import (
+    BEST,
+    ROLE_TITLES,
+    counts,
+    how_averaged,
+    number_with_interval,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,23 +63,39 @@ def board_frame(board: Leaderboard) -> pd.DataFrame:
 
 
 def styled_table(board: Leaderboard) -> Styler:
-    """The leaderboard wide, two decimals, best values bold: what a notebook shows.
+    """The leaderboard as people read it, best values bold: what a notebook shows.
 
-    Source of the numbers: `board_frame`; text of datasets and plugins is escaped.
+    A row a cell of the grid, numbers as in Markdown with half their interval; text of datasets and
+    plugins is escaped. The same board gives the same HTML. For numbers to work with: `board_frame`.
     """
     import pandas as pd
 
-    frame = board_frame(board)
-    index = ["protocol", "model", "query"]
-    if frame.empty:
+    titles = list(dict.fromkeys(_head(c) for table in board.tables for c in table.columns))
+    rows, marks, names = [], [], []
+    for table in board.tables:
+        for row in table.rows:
+            texts = {_head(c): number_with_interval(row.cells.get(c.name)) for c in table.columns}
+            best = {_head(c) for c in table.columns if board.is_best(row, c.name)}
+            rows.append([*(texts.get(title, "–") for title in titles), counts(row)])
+            marks.append(["font-weight: bold" if t in best else "" for t in titles] + [""])
+            role = ROLE_TITLES.get(row.role, "")
+            names.append((table.protocol, row.label + (f" ({role})" if role else ""), row.query))
+    if not rows:
         return pd.DataFrame().style
-    shown = frame.pivot_table(
-        index=index, columns="title", values="value", sort=False, observed=True, dropna=False
-    )
-    marked = frame.pivot_table(
-        index=index, columns="title", values="best", sort=False, aggfunc="any", dropna=False
-    ).reindex(index=shown.index, columns=shown.columns)
-    weights = marked.map(lambda best: "font-weight: bold" if best is True else "")
-    style = shown.style.format("{:.2f}", na_rep="–", escape="html")
-    style = style.format_index(escape="html", axis=0).format_index(escape="html", axis=1)
-    return style.apply(lambda _: weights, axis=None)
+    index = pd.MultiIndex.from_tuples(names, names=["protocol", "model", "query"])
+    shown = pd.DataFrame(rows, index=index, columns=[*titles, "Scored"])
+    weights = np.array(marks, dtype=object)
+    style = shown.style.set_uuid("sepbench").set_caption(_caption(board))
+    style = style.format(escape="html").format_index(escape="html", axis=0)
+    style = style.format_index(escape="html", axis=1).apply(lambda _: weights, axis=None)
+    return style.set_table_attributes('style="text-align: right"')
+
+
+def _head(column: Column) -> str:
+    return f"{column.title} [{column.unit}]" if column.unit else column.title
+
+
+def _caption(board: Leaderboard) -> str:
+    how = dict.fromkeys(how_averaged(table) for table in board.tables)
+    said = " ".join([*how, f"Bold: {BEST}." if board.best else ""]).rstrip()
+    return said.replace("&", "&amp;").replace("<", "&lt;")

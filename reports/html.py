@@ -1,8 +1,8 @@
 """The page: one static folder that opens from disk, with everything in it.
 
 `html/index.html` with its scripts and style, `data/` in pieces, `media/` with pictures and sound.
-Charts are SVG drawn by the page's own script: a chart library would be ten times the page's size,
-and its marks could be neither focused by keyboard nor follow the page's theme.
+Charts are drawn by Vega-Lite, which lies beside the page; it may neither load nor evaluate
+anything, and its marks take the page's colours, tooltip and keyboard focus.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import shutil
 from importlib.resources import files
 from pathlib import Path
 
-from sepbench.harness.errors import WorkspaceError
+from sepbench.harness.errors import UsageError, WorkspaceError
 from sepbench.reports.contract import Leaderboard, ProtocolItems
 from sepbench.reports.page_data import protocol_data, write_items, write_script
-from sepbench.reports.page_media import chosen_targets, write_media
+from sepbench.reports.page_media import chosen_targets, kept_targets, write_media
+from sepbench.reports.vega import SCRIPT, write_vega
 
 SCRIPTS = (
     "data.js",
     "draw.js",
     "leaderboard.js",
+    "chart.js",
+    "specs.js",
     "charts.js",
     "player.js",
     "explorer.js",
@@ -39,14 +42,17 @@ class HtmlReport:
         """Write the folder `html` anew; returns the page.
 
         Raises:
+            UsageError: an item is asked for by name that cannot be drawn.
             WorkspaceError: `html` is there and was not written by this report.
         """
+        _check_asked(board)
         target = folder / "html"
         _clear(target)
         (target / "data").mkdir(parents=True)
         page = files("sepbench.reports.page")
         for name in (*SCRIPTS, STYLE):
             (target / name).write_bytes(page.joinpath(name).read_bytes())
+        write_vega(target)
         pieces: list[str] = []
         protocols = []
         for index, table in enumerate(board.tables):
@@ -76,19 +82,37 @@ def _protocol(
         return protocol_data(board, table, None, ()) | {"pieces": []}, []
     prefix = f"p{index}"
     pieces = write_items(items, prefix, target / "data")
-    places, remarks = chosen_targets(board, table, items)
+    kept = kept_targets(board, table, items)
+    places, remarks = chosen_targets(board, table, items, kept)
     if places and board.audio is not None:
         media = write_media(board.audio, table, items, places, target / "media" / prefix)
-        if len(media) < len(places):
-            remarks = [*remarks, *board.audio.problems()]
+        remarks = [*remarks, *board.audio.problems()]
         name = f"{prefix}-media"
         write_script(
             target / "data" / f"{name}.js",
             name,
-            {"kind": "media", "folder": f"media/{prefix}", "targets": media},
+            {
+                "kind": "media",
+                "folder": f"media/{prefix}",
+                "kept": "all" if len(kept) == len(items.targets) else kept,
+                **media,
+            },
         )
         pieces.append(name)
     return protocol_data(board, table, items, remarks) | {"pieces": pieces}, pieces
+
+
+def _check_asked(board: Leaderboard) -> None:
+    missing = set(board.asked_for)
+    for table in board.tables if missing else ():
+        if board.items is not None:
+            items = board.items(table)
+            missing -= {items.targets[k].address for k in kept_targets(board, table, items)}
+    if missing:
+        raise UsageError(
+            f"No item '{min(missing)}' with a kept estimate. Items are named SCENE~TARGET, as the "
+            "page's address does when one is open; estimates are kept by bench run --keep-audio."
+        )
 
 
 def _clear(target: Path) -> None:
@@ -114,5 +138,5 @@ def _render(board: Leaderboard) -> str:
     )
     datasets = list(dict.fromkeys(table.dataset for table in board.tables))
     return environment.get_template("index.html").render(
-        datasets=datasets, scripts=SCRIPTS, style=STYLE, provenance=board.provenance
+        datasets=datasets, scripts=(SCRIPT, *SCRIPTS), style=STYLE, provenance=board.provenance
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sepbench.harness.aggregate import Cell, Row, Table
+from sepbench.harness.aggregate import Row, Table
+from sepbench.harness.plain_text import escape_markdown as escape
 from sepbench.reports.contract import Leaderboard
 from sepbench.reports.wording import (
     BEST,
@@ -16,9 +17,8 @@ from sepbench.reports.wording import (
     costs,
     counts,
     footnotes,
-    half_width,
     how_averaged,
-    number,
+    number_with_interval,
     published_lines,
 )
 
@@ -27,7 +27,6 @@ class MarkdownReport:
     """`leaderboard.md`."""
 
     name = "md"
-    tables_alone = True
     summary = "Markdown tables, one a protocol, with captions and footnotes"
 
     def write(self, board: Leaderboard, folder: Path) -> list[Path]:
@@ -75,7 +74,7 @@ def _cells(board: Leaderboard, table: Table, row: Row, numbers: Sequence[int]) -
     name = f"{escape(row.label)}{marks}" + (f" *{role}*" if role else "")
     values = []
     for column in table.columns:
-        text = _value(row.cells.get(column.name))
+        text = number_with_interval(row.cells.get(column.name))
         values.append(f"**{text}**" if board.is_best(row, column.name) else text)
     return [name, escape(row.query), *values, counts(row), *costs(row)]
 
@@ -97,11 +96,6 @@ def _source(line: PublishedLine) -> str:
     return escape(text + (f"; by group: {groups}" if groups else "")) + "."
 
 
-def _value(cell: Cell | None) -> str:
-    spread = half_width(cell)
-    return number(cell) + (f" ±{spread}" if spread else "")
-
-
 def _caption(board: Leaderboard, table: Table) -> str:
     columns = [column for column in table.columns if not column.improvement]
     identities = "; ".join(f"{escape(c.title)} = {_code(c.identity)}" for c in columns)
@@ -120,10 +114,3 @@ def _line(cells: Sequence[str]) -> str:
 def _code(text: str) -> str:
     """Text between backquotes, which cannot end them."""
     return "`" + " ".join(text.replace("`", "'").replace("|", "/").split()) + "`"
-
-
-def escape(text: str) -> str:
-    """Text from plugins and datasets cannot break the table or bring markup."""
-    for character in "\\`*_|[]":
-        text = text.replace(character, "\\" + character)
-    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").split())

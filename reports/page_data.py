@@ -70,7 +70,7 @@ def protocol_data(
         "footnotes": texts,
         "notes": list(table.notes),
         "comparisons": [
-            comparison_document(each)
+            comparison_document(each) | {"cells": [each.cell_a, each.cell_b]}
             for each in board.comparisons
             if each.protocol == table.protocol
         ],

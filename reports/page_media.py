@@ -1,4 +1,7 @@
-"""What the page draws and plays: which targets, their pictures and their sound files."""
+"""What the page draws and plays: which targets, their pictures and their sound files.
+
+Shapes: T targets of a protocol, C channels, N samples.
+"""
 
 from __future__ import annotations
 
@@ -37,21 +40,33 @@ class _Source:
     query: int = 0
 
 
+def kept_targets(board: Leaderboard, table: Table, items: ProtocolItems) -> list[int]:
+    """Targets that could be drawn: at least one estimate of them is kept."""
+    kept = set(board.audio.kept(table.protocol)) if board.audio is not None else set()
+    return [place for place, target in enumerate(items.targets) if target.key in kept]
+
+
 def chosen_targets(
-    board: Leaderboard, table: Table, items: ProtocolItems
+    board: Leaderboard, table: Table, items: ProtocolItems, kept: Sequence[int] | None = None
 ) -> tuple[list[int], list[str]]:
     """Targets to draw, in list order, and how they were chosen, in words.
 
-    Half are evenly spread over the list, half are those on which models differ most.
+    Half are evenly spread over the list, half are those on which models differ most; those asked
+    for by name come on top.
+
+    Args:
+        board: says how many.
+        table: the protocol's.
+        items: its items.
+        kept: as of `kept_targets`, where that is known.
     """
-    if board.audio is None:
-        return [], ["No audio: run with --keep-audio to hear the estimates."]
-    kept = set(board.audio.kept(table.protocol))
-    places = [place for place, target in enumerate(items.targets) if target.key in kept]
+    places = kept_targets(board, table, items) if kept is None else kept
     if not places:
         return [], ["No audio: run with --keep-audio to hear the estimates."]
     if len(places) <= board.most_heard:
-        return places, [f"All {len(places)} targets with kept estimates are drawn and playable."]
+        return list(places), [f"All {len(places)} targets with kept estimates can be heard."]
+    named = set(board.asked_for)
+    asked = {place for place in places if items.targets[place].address in named}
     even = board.most_heard - board.most_heard // 2
     chosen = {places[k * len(places) // even] for k in range(even)}
     spread = _spreads(table, items)
@@ -60,9 +75,17 @@ def chosen_targets(
         if len(chosen) >= board.most_heard:
             break
         chosen.add(place)
-    return sorted(chosen), [
-        f"{len(chosen)} of {len(places)} targets with kept estimates are drawn and playable: "
-        f"{even} evenly spread over the list, the others those on which the models differ most."
+    ways = []
+    if even:
+        ways.append(f"{even} evenly spread over the list")
+    if len(chosen) > even:
+        ways.append(f"{len(chosen) - even} on which the models differ most")
+    if asked - chosen:
+        ways.append(f"{len(asked - chosen)} asked for by name")
+    how = f": {', '.join(ways)}" if ways else ""
+    return sorted(chosen | asked), [
+        f"{len(chosen | asked)} of {len(places)} targets with kept estimates can be heard{how}. "
+        "bench report --format html --heard N draws more."
     ]
 
 
@@ -87,19 +110,23 @@ def _spreads(table: Table, items: ProtocolItems) -> Floats:
 def write_media(
     audio: ItemAudio, table: Table, items: ProtocolItems, places: Sequence[int], folder: Path
 ) -> dict[str, Any]:
-    """Write sound and pictures of targets; returns what the page must know of each, by place.
+    """Write sound and pictures of targets; returns what the page must know of them.
 
     Args:
         audio: where recordings come from.
         table: the protocol's.
         items: its items.
         places: targets to write.
-        folder: where to; a folder a target is made in it.
+        folder: where to; a folder a target is made in it, and one for the queries' examples.
+
+    Returns:
+        "targets": by place, those of which there is a recording; "examples": by clip id.
     """
     # Models first; the mixture's estimate is the mixture.
     rows = sorted(table.rows, key=lambda row: row.role != "model")
     shown = [row.cell_id for row in rows if row.role != "lower"]
-    found = {}
+    found: dict[str, Any] = {}
+    examples: dict[str, Any] = {}
     for place in places:
         target = items.targets[place]
         recording = audio.open(table.protocol, target.scene, target.target)
@@ -108,12 +135,17 @@ def write_media(
         inside = folder / str(place)
         inside.mkdir(parents=True, exist_ok=True)
         found[str(place)] = _write_target(recording, shown, inside)
-    return found
+        for clip_id, samples in recording.examples.items():
+            if clip_id not in examples:
+                (folder / "examples").mkdir(exist_ok=True)
+                path = folder / "examples" / f"{len(examples)}.flac"
+                part = samples[:, : MOST_SECONDS * recording.sample_rate]
+                described = _write_sound(part, recording.sample_rate, path)
+                examples[clip_id] = {"file": f"examples/{path.stem}", **described}
+    return {"targets": found, "examples": examples}
 
 
 def _write_target(recording: Recording, shown: Sequence[int], folder: Path) -> dict[str, Any]:
-    import soundfile
-
     rate = recording.sample_rate
     start = excerpt_start(recording.reference, rate)
     whole = recording.mixture.shape[1]
@@ -128,24 +160,16 @@ def _write_target(recording: Recording, shown: Sequence[int], folder: Path) -> d
     write_pictures(
         [source.samples for source in sources], rate, [folder / f"{name}.png" for name in names]
     )
-    described = []
-    for source, name in zip(sources, names, strict=True):
-        level = loudness(source.samples, rate)
-        peak = float(np.abs(source.samples).max(initial=0.0))
-        room = 20 * np.log10(_PEAK / peak) if peak else 0.0
-        gain = float(min(TARGET_LUFS - level, MOST_GAIN, room)) if level > SILENT else 0.0
-        scaled = np.clip(source.samples.T * 10 ** (gain / 20), -1.0, 1.0)
-        soundfile.write(folder / f"{name}.flac", scaled, rate, subtype="PCM_16", format="FLAC")
-        described.append(
-            {
-                "kind": source.kind,
-                "cell": source.cell,
-                "query": source.query,
-                "file": name,
-                "gain": round(gain, 2),
-                "loudness": round(level, 2) if level > SILENT else None,
-            }
-        )
+    described = [
+        {
+            "kind": source.kind,
+            "cell": source.cell,
+            "query": source.query,
+            "file": name,
+            **_write_sound(source.samples, rate, folder / f"{name}.flac"),
+        }
+        for source, name in zip(sources, names, strict=True)
+    ]
     edges = mel_edges(rate)
     ticks = [
         [float(hertz), round(float(np.searchsorted(edges, hertz)) / len(edges), 4)]
@@ -158,7 +182,24 @@ def _write_target(recording: Recording, shown: Sequence[int], folder: Path) -> d
         "whole": round(whole / rate, 4),
         "rate": rate,
         "ticks": ticks,
+        "examples": list(recording.examples),
         "sources": described,
+    }
+
+
+def _write_sound(samples: Samples, rate: int, path: Path) -> dict[str, Any]:
+    """Write (C, N) near the common loudness; returns the gain in dB and the loudness before it."""
+    import soundfile
+
+    level = loudness(samples, rate)
+    peak = float(np.abs(samples).max(initial=0.0))
+    room = 20 * np.log10(_PEAK / peak) if peak else 0.0
+    gain = float(min(TARGET_LUFS - level, MOST_GAIN, room)) if level > SILENT else 0.0
+    scaled = np.clip(samples.T * 10 ** (gain / 20), -1.0, 1.0)
+    soundfile.write(path, scaled, rate, subtype="PCM_16", format="FLAC")
+    return {
+        "gain": round(gain, 2),
+        "loudness": round(level, 2) if level > SILENT else None,
     }
 
 

@@ -38,7 +38,6 @@ class CsvReport:
     """`leaderboard.csv`."""
 
     name = "csv"
-    tables_alone = True
     summary = "one CSV, a row a cell, full precision and counts"
 
     def write(self, board: Leaderboard, folder: Path) -> list[Path]:

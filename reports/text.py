@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from sepbench.harness.aggregate import Cell, Column, Row, Table
+from sepbench.harness.plain_text import one_line
 from sepbench.reports.contract import Leaderboard
+from sepbench.reports.wording import BEST, number, number_with_interval
 
 
 def render(board: Leaderboard) -> str:
     """All tables, one under the other."""
-    return "\n\n".join(_table(table) for table in board.tables) + "\n"
+    return "\n\n".join(_table(board, table) for table in board.tables) + "\n"
 
 
-def _table(table: Table) -> str:
+def _table(board: Leaderboard, table: Table) -> str:
     # BSS Eval improvements are in the files; a terminal is narrow.
     columns = [c for c in table.columns if not (c.improvement and c.metric.startswith("bss_"))]
-    lines = [["Model", "Query", *_heads(columns), "Scored", "RTF"]]
-    lines += [_line(row, columns) for row in table.rows]
+    units = list(dict.fromkeys(column.unit for column in columns))
+    heads = _heads(columns)
+    if len(units) > 1:  # one is said once above
+        heads = [f"{head} [{c.unit}]" for head, c in zip(heads, columns, strict=True)]
+    lines = [["Model", "Query", *heads, "Scored", "RTF"]]
+    starred = {c.name for c in columns for row in table.rows if board.is_best(row, c.name)}
+    lines += [_line(board, row, columns, starred) for row in table.rows]
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    text = [f"{table.dataset} · {table.protocol} ({table.aggregate}, dB)"]
-    for number, line in enumerate(lines):
+    said = f", {units[0]}" if len(units) == 1 and units[0] else ""
+    text = [f"{table.dataset} · {table.protocol} ({table.aggregate}{said})"]
+    for place, line in enumerate(lines):
         left = [line[k].ljust(widths[k]) for k in (0, 1)]
         right = [line[k].rjust(widths[k]) for k in range(2, len(line))]
         text.append("  ".join([*left, *right]).rstrip())
-        if number == 0:
+        if place == 0:
             text.append("  ".join("-" * width for width in widths))
     for row in table.rows:
-        text += [f"  {row.label}: {_one_line(note)}" for note in row.notes]
-    text += [f"  {_one_line(note)}" for note in table.notes]
+        text += ["  " + one_line(f"{row.label}: {note}") for note in row.notes]
+    text += ["  " + one_line(note) for note in table.notes]
+    if starred:
+        text.append(f"  * {BEST}")
     return "\n".join(text)
-
-
-def _one_line(text: str) -> str:
-    """A note may quote a stranger's error of several lines."""
-    return " ".join(text.split())
 
 
 def _heads(columns: Sequence[Column]) -> list[str]:
@@ -54,19 +59,17 @@ def _short(column: Column) -> str:
     return f"BSS {name}" if rest.startswith("BSS") else name
 
 
-def _line(row: Row, columns: Sequence[Column]) -> list[str]:
-    values = [_value(row.cells.get(column.name), column) for column in columns]
+def _line(
+    board: Leaderboard, row: Row, columns: Sequence[Column], starred: Container[str]
+) -> list[str]:
+    values = []
+    for column in columns:
+        mark = "*" if board.is_best(row, column.name) else " " * (column.name in starred)
+        values.append(_value(row.cells.get(column.name), column) + mark)
     scored = "n/a" if row.status == "not applicable" else f"{row.scored}/{row.expected}"
     speed = "–" if row.real_time_factor is None else f"{row.real_time_factor:.2g}"
-    return [row.label, row.query, *values, scored, speed]
+    return [one_line(row.label), row.query, *values, scored, speed]
 
 
 def _value(cell: Cell | None, column: Column) -> str:
-    if cell is None or cell.value is None:
-        return "–"
-    if cell.noise_floor is not None and cell.value >= cell.noise_floor:
-        return f">{cell.noise_floor:g}"
-    text = f"{round(cell.value, 2) + 0.0:.2f}"
-    if column.improvement and cell.low is not None and cell.high is not None:
-        text += f" ±{(cell.high - cell.low) / 2:.2f}"
-    return text
+    return number_with_interval(cell) if column.improvement else number(cell)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sepbench.harness.aggregate import Cell, Row, Table
+from sepbench.harness.plain_text import counted
 from sepbench.harness.published import PublishedRow
 from sepbench.reports.contract import Leaderboard
 
@@ -72,6 +73,12 @@ def half_width(cell: Cell | None) -> str:
     if cell is None or cell.low is None or cell.high is None or number(cell)[0] in "–>":
         return ""
     return f"{(cell.high - cell.low) / 2:.2f}"
+
+
+def number_with_interval(cell: Cell | None) -> str:
+    """A value ± half its interval."""
+    spread = half_width(cell)
+    return number(cell) + (f" ±{spread}" if spread else "")
 
 
 def counts(row: Row) -> str:
@@ -169,4 +176,4 @@ def rows_by_role(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _items(count: int) -> str:
-    return f"{count} item" + ("" if count == 1 else "s")
+    return counted(count, "item")

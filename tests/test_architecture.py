@@ -20,6 +20,7 @@ SOURCES = {
 # Layers of harness/, low to high; a module may import its own layer and those below.
 API = ("harness.api", "harness.api.*", "harness.errors")
 RECORDS = ("harness.records", "harness.registry", "harness.modules", "harness.identity")
+STORAGE = ("harness.storage", "harness.storage.*")
 SIGNALS = ("harness.audio", "harness.mixing")
 METRICS = ("harness.metrics", "harness.metrics.*")
 STAGES = ("harness.stages", "harness.stages.*")
@@ -33,11 +34,13 @@ STORE = (
     "harness.workspace_lock",
 )
 PROBING = ("harness.probing", "harness.probing.*")
+TRAINING = ("harness.training", "harness.training.*")
 TABLES = (
     *("harness.aggregate", "harness.averages", "harness.item_scores", "harness.targets"),
-    "harness.paired",
+    *("harness.paired", "harness.resampling", "harness.marks", "harness.table_notes"),
     *("harness.compare", "harness.sensitivity", "harness.breakdown", "harness.published"),
     "harness.contamination",
+    "harness.plain_text",
 )
 RUN = ("harness.run", "harness.run.*")
 # Who may import whom: the first pattern that fits a module decides.
@@ -47,63 +50,73 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "harness.modules": (),
     # Lazy names only: nothing is imported before it is asked for.
     "harness": (*API, "harness.run.python_api"),
+    "harness.storage*": (*API, *STORAGE),
     "harness.audio": API,
     "harness.mixing": API,
     "harness.records": API,
     "harness.registry": API,
     "harness.identity": (*API, "harness.modules"),
     "harness.metrics*": (*API, "harness.registry", *METRICS),
-    "harness.stages*": (*API, *RECORDS, "harness.audio", *METRICS, *STAGES),
+    "harness.stages*": (*API, *RECORDS, "harness.audio", *METRICS, *STAGES, *STORAGE),
     "harness.composition": ("harness.errors",),
     "harness.settings": (*API, "harness.composition"),
     "harness.protocols": API,
     "harness.queries": (*API, "harness.identity"),
     "harness.plan": (*API, "harness.identity", "harness.queries"),
-    "harness.engines*": (*API, *RECORDS, *SIGNALS, "harness.settings", *STAGES, *ENGINES),
+    "harness.engines*": (*API, *RECORDS, *SIGNALS, "harness.settings", *STAGES, *ENGINES, *STORAGE),
     "harness.database": (*API, "harness.store_schema"),
     "harness.workspace_lock": API,
     "harness.stored_scores": (*API, *RECORDS, "harness.store", "harness.store_results"),
-    "harness.store*": (*API, *RECORDS, "harness.plan", *STORE),
-    "harness.averages": API,
+    "harness.store*": (*API, *RECORDS, "harness.plan", *STORE, *STORAGE),
+    "harness.resampling": (),
+    "harness.averages": (*API, "harness.resampling"),
     "harness.contamination": (),
     "harness.probing*": (*API, "harness.audio", "harness.averages", "harness.identity", *PROBING),
     "harness.aggregate": (
         *API,
         *RECORDS,
-        "harness.averages",
-        "harness.contamination",
-        "harness.store",
-        "harness.stored_scores",
+        *("harness.averages", "harness.resampling", "harness.contamination"),
+        *("harness.item_scores", "harness.table_notes"),
+        *("harness.store", "harness.stored_scores"),
     ),
-    "harness.paired": API,
+    "harness.plain_text": (),
+    "harness.table_notes": (
+        *(*API, "harness.item_scores", "harness.plain_text", "harness.resampling"),
+    ),
+    "harness.paired": (*API, "harness.resampling"),
     "harness.item_scores": (
         *(*API, *RECORDS),
         *("harness.store", "harness.store_results", "harness.stored_scores"),
     ),
-    "harness.targets": (*API, "harness.item_scores"),
+    "harness.targets": (*API, "harness.item_scores", "harness.paired"),
     "harness.compare": (
-        *(*API, "harness.paired", "harness.item_scores", "harness.targets"),
+        *(*API, "harness.paired", "harness.resampling", "harness.item_scores", "harness.targets"),
         "harness.store",
     ),
+    "harness.marks": ("harness.aggregate", "harness.compare"),
     "harness.sensitivity": (*API, "harness.compare", "harness.item_scores", "harness.store"),
     "harness.breakdown": (
-        *(*API, "harness.averages", "harness.item_scores"),
-        *("harness.store", "harness.stored_scores"),
+        *(*API, "harness.averages", "harness.resampling", "harness.aggregate"),
+        *("harness.item_scores", "harness.store", "harness.stored_scores"),
     ),
     "harness.published": (
         *(*API, "harness.aggregate", "harness.breakdown", "harness.item_scores"),
         "harness.store",
     ),
     "harness.configs*": (),
+    "harness.training*": (*API, *SIGNALS, *METRICS, "harness.composition", *TRAINING),
     "harness.run*": (
         *(*API, *RECORDS, *SIGNALS, *METRICS, *STAGES, *PLAN, *ENGINES, *STORE, *TABLES, *PROBING),
         *RUN,
+        *TRAINING,
+        *STORAGE,
         *("baselines.catalog", "datasets.catalog", "reports.catalog", "reports.contract"),
+        "reports.frame",
         *("baselines.weights", "baselines.encoders.catalog"),
     ),
     "harness.cli*": (
         *("harness.cli", "harness.cli.*", "harness.errors", "harness.settings", "harness.store"),
-        "harness.composition",
+        *("harness.composition", "harness.training.settings"),
         *(*RUN, "reports.text"),
     ),
     "baselines*": ("baselines", "baselines.*", *API, "harness.audio"),
@@ -116,6 +129,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
 HEAVY = {
     *("torch", "torchaudio", "torchnmf", "transformers", "sklearn", "scipy", "pandas", "museval"),
     *("laion_clap", "fast_bss_eval", "hydra", "omegaconf", "av", "soundfile", "soxr", "rich"),
+    "lightning",
 }
 # Module -> heavy packages it may import at its top, each with the reason it hurts nobody.
 HEAVY_AT_TOP: dict[str, set[str]] = {
@@ -123,6 +137,10 @@ HEAVY_AT_TOP: dict[str, set[str]] = {
     "harness.metrics.bss_frames": {"torch"},
     "harness.metrics.bss_projection": {"torch"},
     "harness.metrics.bss_shares": {"torch"},
+    # They subclass what Lightning calls, and are imported when a training begins.
+    "harness.training.module": {"torch", "lightning"},
+    "harness.training.curve": {"lightning"},
+    "harness.training.keeping": {"lightning"},
 }
 
 

@@ -7,8 +7,10 @@ for which no weights are public).
 
 Differences from the original:
 * Several audio examples make one condition: the mean of their embeddings, at length 1 again. The
-  original takes one example. Long ones keep their first 10 s instead of a random crop.
+  original takes one example. Long ones keep their first 10 s instead of a random crop. A text and
+  examples together make the mean of both.
 * A label is asked for as a text, underscores as blanks.
+* "audiosep-clip" hears examples with Wav2CLIP, whose embeddings lie in CLIP's space.
 * Long audio is cut by the harness with overlap and cross-fade; `chunking="original"` cuts as the
   original does (without its zeros for audio up to 5 s), "whole" not at all.
 * Estimates keep their float values; the original writes 16-bit files, wrapped beyond full scale.
@@ -20,10 +22,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sepbench.baselines.audiosep.conditions import conditions
 from sepbench.baselines.audiosep.layout import read_parts
 from sepbench.baselines.audiosep.separation import (
     CARD_CHUNKING,
@@ -36,10 +38,11 @@ from sepbench.baselines.audiosep.separation import (
 from sepbench.baselines.encoders.clap import ClapAudio, ClapText
 from sepbench.baselines.encoders.clap_names import read_clap
 from sepbench.baselines.encoders.clip import ClipText
-from sepbench.baselines.encoders.remembered import RememberedClips, key_of
+from sepbench.baselines.encoders.remembered import RememberedClips
+from sepbench.baselines.encoders.wav2clip import Wav2Clip
 from sepbench.baselines.weights import find_weights
-from sepbench.harness.api import BaselineCard, Example, Query
-from sepbench.harness.errors import CheckpointError, QueryError
+from sepbench.harness.api import WITH_EXAMPLES, BaselineCard, Query, QueryKind
+from sepbench.harness.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 
 # B batch, C channels, N samples, D = 512
 
+WITH_WORDS: tuple[QueryKind, ...] = ("text", "label", "text+audio")
 PAPER = "Liu et al., Separate anything you describe, arXiv 2308.05037"
 
 
@@ -67,7 +71,7 @@ class AudioSepClap:
     card = BaselineCard(
         name="audiosep-clap",
         summary="ResUNet30 with FiLM, conditioned on CLAP (text or audio), 4 M steps",
-        query_kinds=("text", "label", "audio"),
+        query_kinds=("text", "label", "audio", "text+audio"),
         sample_rate=SAMPLE_RATE,
         channels=1,
         min_samples=MIN_SAMPLES,
@@ -83,6 +87,7 @@ class AudioSepClap:
         ),
     )
     weights: Mapping[str, str] = {"checkpoint": "audiosep-clap", "tokenizer": "roberta-base"}
+    weights_of_kinds: Mapping[str, tuple[QueryKind, ...]] = {"tokenizer": WITH_WORDS}
 
     def __init__(
         self,
@@ -127,16 +132,19 @@ class AudioSepClap:
         """One embedding (512,) of length 1 for each query, in order.
 
         Args:
-            queries: with a text, a label, or one or more examples at 32 kHz.
+            queries: with a text, a label, one or more examples at 32 kHz, or a text and examples.
 
         Raises:
             QueryError: a query without any of them, or an example that cannot be used.
             MissingWeightsError, CheckpointError: no tokenizer, or not RoBERTa's.
         """
-        heard = iter(self._of_examples([query for query in queries if query.examples]))
-        read = [query for query in queries if not query.examples]
-        texts = iter(self.text_encoder.encode_text(_texts(read, self.card.name)) if read else ())
-        return [next(heard) if query.examples else next(texts) for query in queries]
+        return conditions(
+            queries,
+            baseline=self.card.name,
+            read=self.text_encoder.encode_text,
+            hear=self._hear,
+            remembered=self._remembered,
+        )
 
     def separate(self, mixture: Tensor, condition: Tensor) -> Tensor:
         """Estimates for a batch, (B, C, N), (B, 512) -> (B, C, N). Silence stays silence.
@@ -167,21 +175,16 @@ class AudioSepClap:
             return read_clap(self.clap_checkpoint), device
         return encoder if encoder is not None else read_parts(self._path()).encoder, device
 
-    def _of_examples(self, queries: Sequence[Query]) -> list[Tensor]:
-        """The directions (512,) of each query's mean embedding."""
+    def _hear(self, clips: Sequence[Tensor]) -> Tensor:
+        """Embeddings (B, 512) of clips (N,) at 32 kHz."""
         import torch
 
-        examples = [example for query in queries for example in query.examples]
-        clips = [(key_of(each), _waveform(each, self.card.name)) for each in examples]
-        if clips and not self._hears:
+        if not self._hears:
             # Parameters are made outside of the mode in which the harness asks.
             with torch.inference_mode(False):
                 self.audio_encoder.load_state(*self._clap(self._device), what=self._clap_name())
             self._hears = True
-        encode = partial(self.audio_encoder.encode_audio, sample_rate=SAMPLE_RATE)
-        embeddings = iter(self._remembered.embed(clips, encode))
-        means = [torch.stack([next(embeddings) for _ in q.examples]).mean(0) for q in queries]
-        return [torch.nn.functional.normalize(mean, dim=0) for mean in means]
+        return self.audio_encoder.encode_audio(clips, sample_rate=SAMPLE_RATE)
 
 
 class AudioSepHive(AudioSepClap):
@@ -199,7 +202,7 @@ class AudioSepHive(AudioSepClap):
 
 
 class AudioSepClip:
-    """AudioSep's separator conditioned on CLIP's text tower. Bring your own weights.
+    """AudioSep's separator conditioned on CLIP's texts, or on Wav2CLIP. Bring your own weights.
 
     That the condition has length 1 here is our choice: nobody published how the paper's variant
     was scaled.
@@ -209,6 +212,7 @@ class AudioSepClip:
             None for an installed one.
         clip_checkpoint: the hub file of CLIP ViT-B/32; None for the installed one.
         tokenizer: folder with CLIP's files; None for the installed one. Opened at the first text.
+        wav2clip_checkpoint: Wav2CLIP.pt, which audio queries need; None for the installed one.
         chunking: as `AudioSepClap`.
     """
 
@@ -216,7 +220,7 @@ class AudioSepClip:
         name="audiosep-clip",
         summary="AudioSep's network with CLIP ViT-B/32 texts. No public weights: train them and "
         "give checkpoint=FILE with the keys ss_model.…",
-        query_kinds=("text", "label"),
+        query_kinds=("text", "label", "audio", "text+audio"),
         sample_rate=SAMPLE_RATE,
         channels=1,
         min_samples=MIN_SAMPLES,
@@ -227,6 +231,11 @@ class AudioSepClip:
         "checkpoint": "audiosep-clip",
         "clip_checkpoint": "clip-vit-b32",
         "tokenizer": "clip-vit-b32-tokenizer",
+        "wav2clip_checkpoint": "wav2clip",
+    }
+    weights_of_kinds: Mapping[str, tuple[QueryKind, ...]] = {
+        "tokenizer": WITH_WORDS,
+        "wav2clip_checkpoint": WITH_EXAMPLES,
     }
 
     def __init__(
@@ -235,16 +244,21 @@ class AudioSepClip:
         checkpoint: str | None = None,
         clip_checkpoint: str | None = None,
         tokenizer: str | None = None,
+        wav2clip_checkpoint: str | None = None,
         chunking: str = "harness",
     ) -> None:
         self.checkpoint = checkpoint
         self.chunking = checked_chunking(self.card.name, chunking)
         self.card = replace(self.card, chunking=CARD_CHUNKING[self.chunking])
         self.text_encoder = ClipText(checkpoint=clip_checkpoint, tokenizer=tokenizer)
+        self.audio_encoder = Wav2Clip(checkpoint=wav2clip_checkpoint)
         self.network: InferenceNetwork | None = None
+        self._device = "cpu"
+        self._hears = False
+        self._remembered = RememberedClips()
 
     def load(self, device: str) -> None:
-        """Separator and text tower to the device.
+        """Separator and text tower to the device; Wav2CLIP waits for an audio query.
 
         Raises:
             MissingWeightsError: a file that is neither given nor installed.
@@ -263,15 +277,23 @@ class AudioSepClip:
             )
         self.network = load_network(parts.separator, device, what=f"{path.name} for {name}")
         self.text_encoder.load(device)
+        self._device, self._hears = device, False
+        self._remembered.clear()
 
     def condition(self, queries: Sequence[Query]) -> list[Tensor]:
-        """One embedding (512,) of length 1 for each text or label.
+        """One embedding (512,) of length 1 for each query, as `AudioSepClap.condition`.
 
         Raises:
-            QueryError: a query without words.
-            MissingWeightsError, CheckpointError: no tokenizer, or not CLIP's.
+            QueryError: a query without words or examples, or an example that cannot be used.
+            MissingWeightsError, CheckpointError: no tokenizer or not CLIP's, no Wav2CLIP.
         """
-        return list(self.text_encoder.encode_text(_texts(queries, self.card.name)))
+        return conditions(
+            queries,
+            baseline=self.card.name,
+            read=self.text_encoder.encode_text,
+            hear=self._hear,
+            remembered=self._remembered,
+        )
 
     def separate(self, mixture: Tensor, condition: Tensor) -> Tensor:
         """As `AudioSepClap.separate`."""
@@ -284,28 +306,14 @@ class AudioSepClip:
         if self.network is not None:
             self.network.compile_inner()
 
+    def _hear(self, clips: Sequence[Tensor]) -> Tensor:
+        """Embeddings (B, 512) of clips (N,) at 32 kHz, not of length 1."""
+        import torch
+        from torchaudio.functional import resample
 
-def _texts(queries: Sequence[Query], baseline: str) -> list[str]:
-    """What is asked in words.
-
-    Raises:
-        QueryError: a query has none.
-    """
-    texts = [query.words for query in queries]
-    if not all(text.strip() for text in texts):
-        raise QueryError(f"Baseline {baseline} needs words, and a query has none.")
-    return texts
-
-
-def _waveform(example: Example, baseline: str) -> Tensor:
-    """The samples of one example, (N,)."""
-    name = f"Baseline {baseline}: query example {example.clip_id}"
-    if example.waveform is None:
-        raise QueryError(f"{name} is not loaded. Read its file and set `waveform` before asking.")
-    if example.sample_rate not in (None, SAMPLE_RATE):
-        raise QueryError(f"{name} is at {example.sample_rate} Hz; resample it to {SAMPLE_RATE} Hz.")
-    if example.waveform.numel() == 0:
-        raise QueryError(f"{name} is empty. Give an example with at least one sample.")
-    if not example.waveform.isfinite().all():
-        raise QueryError(f"{name} holds NaN or infinite samples. Export the file again.")
-    return example.waveform.mean(0)
+        if not self._hears:
+            with torch.inference_mode(False):  # as `AudioSepClap`
+                self.audio_encoder.load(self._device)
+            self._hears = True
+        rate = Wav2Clip.card.sample_rate
+        return self.audio_encoder.encode_audio([resample(c, SAMPLE_RATE, rate) for c in clips])

@@ -18,5 +18,7 @@ CATALOG = {
     "audiomae": "sepbench.baselines.encoders.audiomae:AudioMae",
     "htsat": "sepbench.baselines.stsed.encoder:HtsatLatent",
     "passt": "sepbench.baselines.encoders.passt:Passt",
+    "contrastive-text": "sepbench.baselines.small.encoders:ContrastiveText",
+    "contrastive-audio": "sepbench.baselines.small.encoders:ContrastiveAudio",
     "logmel-stats": "sepbench.baselines.encoders.logmel_stats:LogMelStats",
 }

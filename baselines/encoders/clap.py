@@ -212,7 +212,7 @@ class ClapAudio:
 
     def _embed(self, windows: Tensor) -> Tensor:
         """(B, 480000) -> (B, 512), of any length."""
-        features = clap_audio.log_mel(windows)[:, None]  # (B, 1, 1001, 64)
+        features = clap_audio.LOG_MEL(windows)[:, None]  # (B, 1, 1001, 64)
         embeddings: Tensor = self._network(input_features=features).audio_embeds
         return embeddings
 
@@ -259,7 +259,7 @@ def _audio_network() -> Any:
 
     config = ClapAudioConfig(
         window_size=8,
-        num_mel_bins=clap_audio.BANDS,
+        num_mel_bins=clap_audio.LOG_MEL.bands,
         spec_size=256,
         patch_size=4,
         patch_stride=[4, 4],

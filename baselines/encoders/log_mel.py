@@ -1,4 +1,4 @@
-"""Log-mel spectrograms in decibels, as PANNs takes them."""
+"""Log-mel spectrograms in decibels, as PANNs, HTS-AT and CLAP take them."""
 
 from __future__ import annotations
 

@@ -37,15 +37,21 @@ class ConvBlock(nn.Module):
 
 
 class Cnn14(nn.Module):
-    """Log-mel to embedding; the head for AudioSet's classes comes with the checkpoint."""
+    """Log-mel to embedding; the head for AudioSet's classes comes with the checkpoint.
 
-    def __init__(self) -> None:
+    Args:
+        widths: channels of the image, then of each block; the last is the embedding's length.
+        classes: of the head.
+    """
+
+    def __init__(self, widths: tuple[int, ...] = WIDTHS, classes: int = CLASSES) -> None:
         super().__init__()
         self.bn0 = nn.BatchNorm2d(BANDS)
-        for index, (narrow, wide) in enumerate(pairwise(WIDTHS), 1):
+        self.blocks = len(widths) - 1
+        for index, (narrow, wide) in enumerate(pairwise(widths), 1):
             setattr(self, f"conv_block{index}", ConvBlock(narrow, wide))
-        self.fc1 = nn.Linear(EMBEDDING, EMBEDDING)
-        self.fc_audioset = nn.Linear(EMBEDDING, CLASSES)
+        self.fc1 = nn.Linear(widths[-1], widths[-1])
+        self.fc_audioset = nn.Linear(widths[-1], classes)
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Embeddings.
@@ -56,14 +62,19 @@ class Cnn14(nn.Module):
         Returns:
             (B, 2048), none negative.
         """
+        frames = self.frames(log_mel)
+        return torch.relu(self.fc1(frames.amax(2) + frames.mean(2)))
+
+    def frames(self, log_mel: Tensor) -> Tensor:
+        """What is pooled over time, (B, T, 64) -> (B, 2048, T'), T' = T / 32."""
         # bn0 normalises each band, so bands stand in the place of channels for it.
         image = self.bn0(log_mel[:, None].transpose(1, 3)).transpose(1, 3)  # (B, 1, T, 64)
-        for index in range(1, len(WIDTHS)):
+        for index in range(1, self.blocks + 1):
             image = getattr(self, f"conv_block{index}")(image)
-            if index < len(WIDTHS) - 1:
+            if index < self.blocks:
                 image = avg_pool2d(image, 2)
-        frames = image.mean(3)  # (B, 2048, T')
-        return torch.relu(self.fc1(frames.amax(2) + frames.mean(2)))
+        averaged: Tensor = image.mean(3)
+        return averaged
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Probabilities (B, 527) of AudioSet's classes, in its order, from (B, 2048)."""

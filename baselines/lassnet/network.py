@@ -12,6 +12,7 @@ published checkpoint (8979776).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -137,12 +138,13 @@ class LassNetwork(nn.Module):
 
     Args:
         config: sizes; None for the published ones.
+        bert: a BertModel of other sizes than BERT-mini's.
     """
 
-    def __init__(self, config: NetworkConfig | None = None) -> None:
+    def __init__(self, config: NetworkConfig | None = None, bert: Any = None) -> None:
         super().__init__()
         self.config = config or NetworkConfig()
-        self.text_embedder = TextEmbedder(self.config.condition)
+        self.text_embedder = TextEmbedder(self.config.condition, bert)
         self.UNet = UNet(self.config)
         self.text_embedder.initialise()
 

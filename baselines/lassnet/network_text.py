@@ -24,12 +24,14 @@ class TextEmbedder(nn.Module):
 
     Args:
         condition: D.
+        bert: a BertModel of other sizes; None for BERT-mini.
     """
 
-    def __init__(self, condition: int) -> None:
+    def __init__(self, condition: int, bert: Any = None) -> None:
         super().__init__()
-        self.bert_layer: Any = build_bert_mini()
-        self.linear_layer = nn.Sequential(nn.Linear(HIDDEN, condition), nn.ReLU())
+        self.bert_layer: Any = build_bert_mini() if bert is None else bert
+        width = self.bert_layer.config.hidden_size
+        self.linear_layer = nn.Sequential(nn.Linear(width, condition), nn.ReLU())
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Conditions (B, D) of ids and mask, both (B, L) int64, padded on the right with 0."""
@@ -39,10 +41,21 @@ class TextEmbedder(nn.Module):
 
     def initialise(self) -> None:
         """Start values for training where no pretrained BERT-mini is put in afterwards."""
-        for part in self.bert_layer.modules():
-            if isinstance(part, nn.Linear | nn.Embedding):
-                nn.init.normal_(part.weight, std=_SPREAD)
-                if isinstance(part, nn.Linear) and part.bias is not None:
-                    nn.init.zeros_(part.bias)
-            elif isinstance(part, nn.LayerNorm):
-                part.reset_parameters()
+        width = self.bert_layer.config.hidden_size
+        initialise_bert(self.bert_layer, _SPREAD if width == HIDDEN else width**-0.5)
+
+
+def initialise_bert(bert: nn.Module, spread: float) -> None:
+    """Start values from torch's global generator.
+
+    Args:
+        bert: a BertModel.
+        spread: BERT's own is 0.02; in a narrow one every text then begins as nearly the same.
+    """
+    for part in bert.modules():
+        if isinstance(part, nn.Linear | nn.Embedding):
+            nn.init.normal_(part.weight, std=spread)
+            if isinstance(part, nn.Linear) and part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.LayerNorm):
+            part.reset_parameters()

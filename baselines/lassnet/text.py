@@ -85,7 +85,7 @@ class LassText:
         """
 
         def encode(some: Sequence[str]) -> Tensor:
-            return self.encode_tokens(*self._tokens(some))
+            return self.encode_tokens(*self.tokens(some))
 
         return in_batches(encode, [as_asked(text) for text in texts], TEXTS_AT_ONCE, DIMENSION)
 
@@ -105,7 +105,7 @@ class LassText:
             embeddings: Tensor = network(ids.to(self._device), mask.to(self._device))
         return embeddings.clone()  # outside of the mode, so that training can use it
 
-    def _tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Ids and mask (B, L), padded to the longest text; nothing is cut off."""
         refuse_empty(texts, self.card.name)
         tokens = self._tokenizer()(

@@ -114,7 +114,7 @@ class StSed:
             what: names the tensors' origin in messages.
         """
         network = separator_of(state, what)
-        network.prepare()
+        network.prepare(device)
         self._load_encoder(state, what, device)
         self._network, self._device = network.to(device), device
         self._remembered.clear()

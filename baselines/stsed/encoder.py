@@ -1,4 +1,8 @@
-"""The latent of ST-SED's sound event detector as a query encoder: "htsat"."""
+"""ST-SED's sound event detector as a query encoder, "htsat": its latent, and what it hears.
+
+Besides embeddings it answers which of AudioSet's classes sound in a clip (`clipwise`) and where
+(`locate`).
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,20 @@ from typing import TYPE_CHECKING
 
 from sepbench.baselines.checks import number, whole_number
 from sepbench.baselines.encoders.clips import checkpoint_path, loaded
-from sepbench.baselines.stsed.latent import THRESHOLD, checked, clip_latents, loud_segments
+from sepbench.baselines.stsed.classes import audioset_names
+from sepbench.baselines.stsed.latent import THRESHOLD, checked, clip_means, loud_segments
 from sepbench.baselines.stsed.layout import detector_of, read_state
-from sepbench.baselines.stsed.sizes import SAMPLE_RATE
+from sepbench.baselines.stsed.sizes import CLIP, LONGEST_CLIP, SAMPLE_RATE
 from sepbench.harness.api import EncoderCard
 from sepbench.harness.errors import QueryError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sepbench.baselines.stsed.localise import Segment
     from sepbench.baselines.stsed.network_sed import Detection, SoundEventDetector
 
-# B batch, N samples, D = 2048
+# B batch, N samples, D = 2048, E = 527 event classes
 
 DIMENSION = 2048
 
@@ -105,7 +111,7 @@ class HtsatLatent:
         if not segments:
             return torch.zeros(0, DIMENSION)
         with torch.inference_mode():
-            found = torch.stack(clip_latents(detector.latent, segments, at_once=self.at_once))
+            found = torch.stack(clip_means(detector.latent, segments, at_once=self.at_once))
         return found.clone()  # outside of the mode, so that training can use it
 
     def detect(self, clips: Tensor) -> Detection:
@@ -119,6 +125,60 @@ class HtsatLatent:
         with torch.inference_mode():
             found: Detection = self.detector(clips.to(self._device))
         return found
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """AudioSet's display names of the E classes, in the order of `clipwise`."""
+        return audioset_names()
+
+    def clipwise(self, clips: Sequence[Tensor]) -> Tensor:
+        """Probabilities (B, E) that a class sounds in mono clips (N,) at 32 kHz, from 16 ms on.
+
+        A clip over 10.24 s is heard in equal pieces of up to 10 s, and their probabilities are
+        averaged, as the original averages its windows of a long clip. Silence has an answer too.
+
+        Raises:
+            QueryError: a clip that is not mono, too short, or with NaN or infinite samples.
+        """
+        import torch
+
+        detector = self.detector
+        pieces = [self._pieces(clip, index) for index, clip in enumerate(clips)]
+        if not pieces:
+            return torch.zeros(0, len(self.class_names))
+
+        def probabilities(batch: Tensor) -> Tensor:
+            found: Detection = detector(batch)
+            return found.clipwise
+
+        with torch.inference_mode():
+            heard = torch.stack(clip_means(probabilities, pieces, at_once=self.at_once))
+        return heard.clone()
+
+    def locate(self, clip: Tensor, class_index: int) -> Segment:
+        """The 2 s of a mono clip (N,) at 32 kHz, 2 s to 10.24 s long, in which a class sounds most.
+
+        Every class has its place in every clip: there is no threshold.
+
+        Args:
+            clip: (N,) at 32 kHz.
+            class_index: in `class_names`.
+
+        Raises:
+            QueryError: a clip of another length, not mono, or with NaN or infinite samples; no
+                such class.
+        """
+        from sepbench.baselines.stsed.localise import segment_of
+
+        what = f"Encoder {self.card.name}: the clip"
+        return segment_of(self.detector, checked(clip, what).to(self._device), class_index)
+
+    def _pieces(self, clip: Tensor, index: int) -> Tensor:
+        """(S, n) equal parts that the detector takes; a whole clip where it is short enough."""
+        samples = checked(clip, f"Encoder {self.card.name}: clip {index}").to(self._device)
+        count = 1 if len(samples) <= LONGEST_CLIP else -(-len(samples) // CLIP)
+        size = len(samples) // count  # fewer than `count` samples are left over
+        return samples[: count * size].reshape(count, size)
 
     def _segments(self, clip: Tensor, index: int) -> Tensor:
         what = f"Encoder {self.card.name}: clip {index}"

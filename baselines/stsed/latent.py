@@ -53,33 +53,34 @@ def checked(clip: Tensor, what: str) -> Tensor:
     return clip.float()
 
 
-def loud_segments(clip: Tensor, threshold: float = THRESHOLD) -> Tensor:
+def loud_segments(clip: Tensor, threshold: float = THRESHOLD, segment: int = SEGMENT) -> Tensor:
     """Those segments of a clip that are loud enough to say something.
 
     Args:
         clip: (N,) at 32 kHz.
         threshold: as THRESHOLD, scaled down for a shorter segment.
+        segment: samples of 2 s, where the rate is another one.
 
     Returns:
         (S, 64000), the tail beyond the last whole segment dropped; (1, N) of a clip under 2 s;
         S = 0 where nothing is loud enough.
     """
-    count = len(clip) // SEGMENT
-    segments = clip[: count * SEGMENT].reshape(count, SEGMENT) if count else clip[None]
+    count = len(clip) // segment
+    segments = clip[: count * segment].reshape(count, segment) if count else clip[None]
     energy = segments.square().sum(1)
-    return segments[energy > threshold * segments.shape[1] / SEGMENT]
+    return segments[energy > threshold * segments.shape[1] / segment]
 
 
-def clip_latents(
-    latent: Callable[[Tensor], Tensor], clips: Sequence[Tensor], *, at_once: int
+def clip_means(
+    answer: Callable[[Tensor], Tensor], clips: Sequence[Tensor], *, at_once: int
 ) -> list[Tensor]:
-    """One latent (D,) a clip: the mean over its segments.
+    """One answer (D,) a clip: the mean over its segments.
 
     Segments of all clips go through the detector together, those of equal length in one batch.
 
     Args:
-        latent: the detector's, (B, n) -> (B, D).
-        clips: of each, its loud segments (S, n) with S ≥ 1.
+        answer: the detector's latent or probabilities, (B, n) -> (B, D).
+        clips: of each, its segments (S, n) with S ≥ 1.
         at_once: B at most.
     """
     import torch
@@ -91,7 +92,7 @@ def clip_latents(
     for same in places.values():
         for start in range(0, len(same), at_once):
             part = same[start : start + at_once]
-            latents = latent(torch.stack([segment for _, segment in part]))  # (B, D)
-            for (index, _), each in zip(part, latents, strict=True):
+            answers = answer(torch.stack([segment for _, segment in part]))  # (B, D)
+            for (index, _), each in zip(part, answers, strict=True):
                 found[index].append(each)
     return [torch.stack(found[index]).mean(0) for index in range(len(clips))]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from sepbench.baselines.stsed.sizes import HOP, SEGMENT
+from sepbench.baselines.stsed.sizes import HOP, SAMPLE_RATE, SEGMENT
 from sepbench.harness.errors import QueryError
 
 if TYPE_CHECKING:
@@ -24,11 +24,26 @@ if TYPE_CHECKING:
 
     from sepbench.baselines.stsed.network_sed import SoundEventDetector
 
-# B batch, N samples, E event classes
+# B batch, N samples, T frames of 10 ms, E event classes
 
 # Steps of the detector's grid that the window spans: 200 of 1024, which in a clip of 10 s are
 # 1.953 s and not 2 s; so published.
 WINDOW = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Segment:
+    """Where in a clip a class sounds.
+
+    Attributes:
+        start: seconds from the clip's beginning.
+        end: likewise; always 2 s later.
+        framewise: (T,) probabilities of the class, one for every 10 ms of the clip.
+    """
+
+    start: float
+    end: float
+    framewise: Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +73,64 @@ def localise(detector: SoundEventDetector, clips: Tensor, classes: Sequence[int]
         QueryError: clips shorter than a segment or longer than the detector takes, or a class it
             does not have.
     """
+    length = clips.shape[-1]
+    found = _presence(detector, clips, classes)
+    return [place(anchor_of(presence, length), length) for presence in found]
+
+
+def segment_of(detector: SoundEventDetector, clip: Tensor, class_index: int) -> Segment:
+    """The 2 s of one clip (N,) in which a class sounds most, and its probability over time.
+
+    Raises:
+        QueryError: as `localise`.
+    """
+    import torch
+
+    length = len(clip)
+    (presence,) = _presence(detector, clip[None], [class_index])
+    located = place(anchor_of(presence, length), length)
+    return Segment(
+        start=located.begin / SAMPLE_RATE,
+        end=located.end / SAMPLE_RATE,
+        framewise=torch.from_numpy(on_frames(presence, length)).float(),
+    )
+
+
+def anchor_of(presence: npt.NDArray[np.float64], length: int) -> int:
+    """The frame of 10 ms around which the class is likeliest.
+
+    Args:
+        presence: (1024,) probabilities on the detector's grid, which holds a short clip as often
+            as it fits.
+        length: samples of the clip.
+    """
+    summed = np.convolve(presence, np.ones(WINDOW), mode="same")
+    frames, repeats = _frames(len(presence), length)
+    return int(np.argmax(summed)) * repeats * frames // len(presence) % frames
+
+
+def on_frames(presence: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.float64]:
+    """From the grid, (1024,), to the clip's own frames of 10 ms, (T,), T = N // 320.
+
+    Of a short clip's repetitions the largest value counts, as the anchor is found in any of them.
+    """
+    frames, repeats = _frames(len(presence), length)
+    # The first step that lies in a frame; the one before it may lie in another repetition.
+    steps = -(-np.arange(repeats * frames) * len(presence) // (repeats * frames))
+    most: npt.NDArray[np.float64] = presence[steps].reshape(repeats, frames).max(0)
+    return most
+
+
+def _frames(grid: int, length: int) -> tuple[int, int]:
+    """Frames of a clip, and how often the grid repeats it."""
+    frames = length // HOP
+    return frames, grid // (frames + 1)  # the detector counts one frame more
+
+
+def _presence(
+    detector: SoundEventDetector, clips: Tensor, classes: Sequence[int]
+) -> list[npt.NDArray[np.float64]]:
+    """Probability of each clip's class on the grid, (1024,) each."""
     import torch
 
     length = clips.shape[-1]
@@ -71,22 +144,7 @@ def localise(detector: SoundEventDetector, clips: Tensor, classes: Sequence[int]
     for each in classes:
         if not 0 <= each < known:
             raise QueryError(f"The detector has no class {each}, only 0 to {known - 1}.")
-    presence = [columns[index, :, each] for index, each in enumerate(classes)]
-    return [place(anchor_of(one.double().cpu().numpy(), length), length) for one in presence]
-
-
-def anchor_of(presence: npt.NDArray[np.float64], length: int) -> int:
-    """The frame of 10 ms around which the class is likeliest.
-
-    Args:
-        presence: (1024,) probabilities on the detector's grid, which holds a short clip as often
-            as it fits.
-        length: samples of the clip.
-    """
-    summed = np.convolve(presence, np.ones(WINDOW), mode="same")
-    frames = length // HOP
-    repeats = len(presence) // (frames + 1)  # the detector counts one frame more
-    return int(np.argmax(summed)) * repeats * frames // len(presence) % frames
+    return [columns[index, :, each].double().cpu().numpy() for index, each in enumerate(classes)]
 
 
 def place(anchor: int, length: int) -> Located:

@@ -19,8 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sepbench.baselines.encoders.construction import without_draws
-from sepbench.baselines.encoders.log_mel import PANNS
-from sepbench.baselines.stsed.sizes import HOP, SAMPLE_RATE, SHORTEST_CLIP
+from sepbench.baselines.encoders.log_mel import PANNS, LogMel
 from sepbench.harness.errors import QueryError
 
 # B batch, N samples, T frames, M = 64 mel bands, D = 2048, E = 527 event classes
@@ -30,7 +29,6 @@ DIMENSION = 2048
 CLASSES = 527
 GRID = 1024  # frames of the image, and of the answer over time
 COLUMNS = 32  # frames of the last map: each stands for 32 of the grid
-LONGEST = GRID * HOP - 1  # samples: no more frames than the grid has, 10.24 s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,13 +58,20 @@ class SoundEventDetector(nn.Module):
         backbone: a ClapAudioModel, or what answers like one.
         dimension: its number of output channels.
         classes: events to tell apart.
+        front: the log-mel spectrogram; 100 frames a second.
     """
 
     def __init__(
-        self, backbone: nn.Module, *, dimension: int = DIMENSION, classes: int = CLASSES
+        self,
+        backbone: nn.Module,
+        *,
+        dimension: int = DIMENSION,
+        classes: int = CLASSES,
+        front: LogMel = LOG_MEL,
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.front = front
         self.tscam_conv = nn.Conv2d(dimension, classes, (2, 3), padding=(0, 1))
 
     def forward(self, waveform: Tensor) -> Detection:
@@ -75,7 +80,11 @@ class SoundEventDetector(nn.Module):
         Raises:
             QueryError: too short for one frame, or longer than 10.24 s.
         """
-        found = self._backbone(waveform)
+        return self.detect(self.features(waveform))
+
+    def detect(self, features: Tensor) -> Detection:
+        """As `forward`, of what `features` gives."""
+        found = self.backbone(input_features=features[:, None])
         logits = self.tscam_conv(found.last_hidden_state).flatten(2)  # (B, E, 32)
         return Detection(
             latent=found.pooler_output,
@@ -89,43 +98,88 @@ class SoundEventDetector(nn.Module):
         Raises:
             QueryError: as `forward`.
         """
-        latent: Tensor = self._backbone(waveform).pooler_output
+        found: Any = self.backbone(input_features=self.features(waveform)[:, None])
+        latent: Tensor = found.pooler_output
         return latent
 
-    def _backbone(self, waveform: Tensor) -> Any:
-        samples = waveform.shape[-1]
-        if not SHORTEST_CLIP <= samples <= LONGEST:
+    def features(self, waveform: Tensor) -> Tensor:
+        """Log-mel frames (B, T, M) of clips (B, N), repeated as often as they fit.
+
+        Raises:
+            QueryError: as `forward`.
+        """
+        samples, front = waveform.shape[-1], self.front
+        shortest, longest = front.n_fft // 2 + 1, GRID * front.hop - 1
+        if not shortest <= samples <= longest:
             raise QueryError(
-                f"The sound event detector takes clips of {SHORTEST_CLIP} to {LONGEST} samples at "
-                f"{SAMPLE_RATE} Hz (16 ms to 10.24 s), not of {samples}. Cut or choose others."
+                f"The sound event detector takes clips of {shortest} to {longest} samples at "
+                f"{front.sample_rate} Hz (16 ms to 10.24 s), not of {samples}. Cut or choose "
+                "others."
             )
-        frames = LOG_MEL(waveform.float())  # (B, T, M)
+        frames = front(waveform.float())  # (B, T, M)
         # Short clips are repeated; the backbone stretches what is left to 1024 frames.
-        features = frames.repeat(1, GRID // frames.shape[1], 1)
-        return self.backbone(input_features=features[:, None])
+        return frames.repeat(1, GRID // frames.shape[1], 1)
 
 
-def build_detector() -> SoundEventDetector:
-    """The published network on the CPU, in eval mode, still without weights (202 M parameters)."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetectorConfig:
+    """Sizes of the network; the defaults are the published ones.
+
+    Attributes:
+        embed: channels of the first stage; each of the others has twice as many.
+        depths: blocks of each stage.
+        heads: of the attention in each stage.
+        classes: events to tell apart.
+        front: the log-mel spectrogram, which sets the sample rate.
+        drop_path: most of the blocks that are left out in training.
+    """
+
+    embed: int = 256
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    heads: tuple[int, ...] = (4, 8, 16, 32)
+    classes: int = CLASSES
+    front: LogMel = LOG_MEL
+    drop_path: float = 0.0
+
+    @property
+    def dimension(self) -> int:
+        """D."""
+        return int(self.embed * 2 ** (len(self.depths) - 1))
+
+
+def build_detector(sizes: DetectorConfig | None = None) -> SoundEventDetector:
+    """The network on the CPU, in eval mode, still without weights.
+
+    Args:
+        sizes: None for the published ones (202 M parameters).
+    """
     from transformers import ClapAudioConfig, ClapAudioModel
 
+    sizes = sizes or DetectorConfig()
     config = ClapAudioConfig(
         window_size=8,
-        num_mel_bins=LOG_MEL.bands,
+        num_mel_bins=sizes.front.bands,
         spec_size=256,
         patch_size=4,
         patch_stride=[4, 4],
-        patch_embeds_hidden_size=256,
-        hidden_size=DIMENSION,
-        depths=[2, 2, 6, 2],
-        num_attention_heads=[4, 8, 16, 32],
+        patch_embeds_hidden_size=sizes.embed,
+        hidden_size=sizes.dimension,
+        depths=list(sizes.depths),
+        num_attention_heads=list(sizes.heads),
         mlp_ratio=4.0,
         hidden_act="gelu",
         layer_norm_eps=1e-5,
         enable_fusion=False,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
-        drop_path_rate=0.0,
-        num_classes=CLASSES,
+        drop_path_rate=sizes.drop_path,
+        num_classes=sizes.classes,
     )
-    return without_draws(lambda: SoundEventDetector(ClapAudioModel(config)))
+    return without_draws(
+        lambda: SoundEventDetector(
+            ClapAudioModel(config),
+            dimension=sizes.dimension,
+            classes=sizes.classes,
+            front=sizes.front,
+        )
+    )

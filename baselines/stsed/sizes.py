@@ -11,3 +11,7 @@ HOP = 320
 """Samples between the frames of detector and separator: 10 ms."""
 SHORTEST_CLIP = 513
 """Samples: half a frame of the detector must fit into a clip, since its edges are reflected."""
+CLIP = 320_000
+"""Samples of AudioSet's clips: 10 s, what the detector was trained on."""
+LONGEST_CLIP = 327_679
+"""Samples: the detector's image takes 1024 frames, 10.24 s."""

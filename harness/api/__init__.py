@@ -31,10 +31,13 @@ from sepbench.harness.api.scores import (
 )
 from sepbench.harness.api.separators import (
     BaselineCard,
+    Postprocess,
+    PostprocessCard,
     QuerySeparator,
     SceneSeparator,
 )
 from sepbench.harness.api.words import (
+    WITH_EXAMPLES,
     Attribute,
     Clip,
     Example,
@@ -48,6 +51,7 @@ from sepbench.harness.api.words import (
 
 __all__ = [
     "AVERAGES",
+    "WITH_EXAMPLES",
     "Aggregation",
     "Attribute",
     "AudioEncoder",
@@ -62,6 +66,8 @@ __all__ = [
     "Framewise",
     "ListCard",
     "MetricCard",
+    "Postprocess",
+    "PostprocessCard",
     "Query",
     "QueryKind",
     "QueryRule",

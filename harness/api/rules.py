@@ -21,7 +21,9 @@ class QueryRule:
         shots: audio examples per query.
         pool: name handed to `Dataset.clips`.
         draw: "seeded" draws for each item from other recordings; "first" takes the pool's first
-            clips of the label for all items, as papers with one query a class do.
+            clips of the label for all items, as papers with one query a class do; "own" takes
+            the one clip that is the target itself, the pool's clip of the name in its `cluster`:
+            an upper bound for queries, as papers have it that evaluate as they train.
         template: text made of a label, with `{label}` in it; "" = the words of the label.
         prompts: label -> the text that asks for it, before the dataset's own texts.
     """
@@ -29,7 +31,7 @@ class QueryRule:
     kinds: tuple[QueryKind, ...] = ("text", "label", "audio")
     shots: int = 1
     pool: str = ""
-    draw: Literal["seeded", "first"] = "seeded"
+    draw: Literal["seeded", "first", "own"] = "seeded"
     template: str = ""
     prompts: Mapping[str, str] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""The two shapes a baseline can have, and its card."""
+"""The two shapes a baseline can have, its card, and what may follow it for a whole scene."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class BaselineCard:
     Attributes:
         version: raise it when the estimates change; scores of two versions never mix.
         query_kinds: what it can be asked with; empty means it needs no query (bounds).
+            "text+audio" means a text and examples in one query, which is asked on demand only.
         sample_rate: Hz the model works at; None means any rate, so nothing is resampled.
         channels: 1 runs each channel by itself; None means any number together.
         needs_references: an oracle that is handed the true sources.
@@ -103,6 +104,44 @@ class SceneSeparator(Protocol):
             references: (Q, C, N), the true target of each query, only where
                 `card.needs_references`; silence for an absent target.
             seeds: one per query.
+
+        Returns:
+            (Q, C, N).
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PostprocessCard:
+    """Facts about a postprocess.
+
+    Attributes:
+        version: raise it when what it computes changes.
+    """
+
+    name: str
+    version: str = "1"
+    summary: str = ""
+    paper: str = ""
+
+
+@runtime_checkable
+class Postprocess(Protocol):
+    """A step over all estimates of a scene together, after whichever model made them.
+
+    Chosen with models.NAME.postprocess. It is only asked where the queries of a scene ask for
+    every one of its sources, once each.
+    """
+
+    card: PostprocessCard
+
+    def process(self, mixture: Tensor, estimates: Tensor, *, sample_rate: int) -> Tensor:
+        """New estimates.
+
+        Args:
+            mixture: (C, N).
+            estimates: (Q, C, N), Q ≥ 2, of all sources of the mixture.
+            sample_rate: Hz of both: the protocol's.
 
         Returns:
             (Q, C, N).

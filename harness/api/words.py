@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 else:
     Samples: TypeAlias = Any
 
-QueryKind: TypeAlias = Literal["text", "label", "audio", "none"]
+QueryKind: TypeAlias = Literal["text", "label", "audio", "text+audio", "none"]
+WITH_EXAMPLES: tuple[QueryKind, ...] = ("audio", "text+audio")
 Attribute: TypeAlias = str | int | float | bool | None
 
 
@@ -68,9 +69,9 @@ class Query:
 
     @property
     def kind(self) -> QueryKind:
-        """The kind this query is recorded under: audio before text before label."""
+        """The kind this query is recorded under; a label beside other parts does not count."""
         if self.examples:
-            return "audio"
+            return "audio" if self.text is None else "text+audio"
         if self.text is not None:
             return "text"
         return "label" if self.label is not None else "none"

@@ -13,7 +13,7 @@ from sepbench.harness.errors import UsageError
 @click.command("compare")
 @click.argument("names", nargs=-1, metavar="[A B]")
 @workspace_option
-@click.option("--metric", help="Metric id. Default: si_sdr, else the protocol's first.")
+@click.option("--metric", help="Metric id. Default: every one that both have.")
 @click.option("--protocol", help="Only this protocol. Default: all that both have.")
 @click.option("--to", "to", type=click.Choice(["published"]), help="Compare A with these instead.")
 @click.option("--bounds", is_flag=True, help="With the mixture and the oracles on the board.")

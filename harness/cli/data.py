@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sepbench.harness.run.data import Finding
     from sepbench.harness.run.data_status import DataState, ListState
 
-SHOWN = 5  # missing scenes of a list; --output has them all
+SHOWN = 3  # missing scenes of a list, and files of one; --output has them all
 
 
 @click.group("data")
@@ -60,7 +60,10 @@ def show(
     as_json: bool,
     output: Path | None,
 ) -> None:
-    """Folder, lists, missing scenes, size, licence and source of each dataset. Reads no audio."""
+    """Folder, lists, missing scenes, size, licence and source of each dataset. Reads no audio.
+
+    Without NAME, a dataset that has no folder is one line.
+    """
     from sepbench.harness.run.data_status import status
 
     chosen, settings = _chosen(names, roots, workspace)
@@ -73,7 +76,7 @@ def show(
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     for state in states:
-        for line in _lines(state):
+        for line in _lines(state, short=not chosen and not state.root and not state.error):
             click.echo(line)
 
 
@@ -81,13 +84,20 @@ def show(
 @_where
 @click.option("--yes", is_flag=True, help="Fetch what may be fetched without a form.")
 @click.option("--again", is_flag=True, help="Throw the manifest away and write it anew.")
+@click.option("--detector", metavar="ENCODER", help="Cut segments where it hears their class.")
 def ready(
-    names: tuple[str, ...], roots: tuple[str, ...], workspace: Path, yes: bool, again: bool
+    names: tuple[str, ...],
+    roots: tuple[str, ...],
+    workspace: Path,
+    yes: bool,
+    again: bool,
+    detector: str | None,
 ) -> None:
     """Write the sha256 manifest of a folder; say what is left to do by hand.
 
     Files that are new since the manifest was written are added; a file that changed is named and
-    its recorded sum stays. Nothing is fetched without --yes.
+    its recorded sum stays. Nothing is fetched without --yes. --detector is for audioset-eval, and
+    cuts what is not cut yet.
     """
     from sepbench.harness.run.data import prepare
 
@@ -95,7 +105,7 @@ def ready(
     if not chosen:
         raise UsageError("Name the datasets to prepare, for example: bench data prepare esc50.")
     with redirect_stdout(sys.stderr):
-        findings = prepare(chosen, settings, yes=yes, again=again, say=_progress)
+        findings = prepare(chosen, settings, yes=yes, again=again, say=_progress, detector=detector)
     _print(findings)
 
 
@@ -130,7 +140,12 @@ def _chosen(
     return names, {name: dict(values) for name, values in settings.items()}
 
 
-def _lines(state: DataState) -> Iterable[str]:
+def _lines(state: DataState, *, short: bool) -> Iterable[str]:
+    from sepbench.harness.run.data_status import size_words
+
+    if short:
+        yield f"{state.name:18} –  no folder; bench data status {state.name} says where to get it"
+        return
     yield f"{state.name:18} {state.root or '–'}" + (f"  ({state.through})" if state.root else "")
     if state.error:
         yield f"  PROBLEM  {state.error}"
@@ -138,31 +153,40 @@ def _lines(state: DataState) -> Iterable[str]:
         yield f"  {entry.name:18} {_words(entry)}"
     if state.root:
         sums = f"{state.manifest_files:,} files of {state.written}" if state.manifest else "none"
-        free = "?" if state.free is None else _bytes(state.free)
-        yield f"  on disk  {state.files:,} files, {_bytes(state.size)}; {free} free"
+        free = "?" if state.free is None else size_words(state.free)
+        yield f"  on disk  {state.files:,} files, {size_words(state.size)}; {free} free"
         yield f"  manifest {sums}"
     for file in state.remote:
-        yield f"  to fetch {file.name} ({_bytes(file.size)}): bench data prepare {state.name} --yes"
-    yield f"  licence  {state.licence}"
+        command = f"bench data prepare {state.name} --yes"
+        yield f"  to fetch {file.name} ({size_words(file.size)}): {command}"
+    yield f"  licence  {state.licence or 'not stated'}"
     if state.where and not (state.lists and all(entry.complete for entry in state.lists)):
         yield f"  get it   {state.where}"
+        if state.steps:
+            yield f"  steps    bench data prepare {state.name}"
 
 
 def _words(entry: ListState) -> str:
     expected = "?" if entry.expected is None else f"{entry.expected:,}"
     if entry.error:
-        return f"cannot be read: {entry.error}"
+        return f"PROBLEM: cannot be read: {entry.error}"
+    if entry.absent:
+        return f"not here: {entry.absent.partition('. ')[0]}"
     if entry.present is None:
         return f"{expected} scenes; the dataset does not say which files they need"
     total = f"{entry.present + len(entry.missing):,}" if entry.expected is None else expected
-    text = f"{'complete, ' if entry.complete else ''}{entry.present:,} of {total} scenes"
+    state = "complete, " if entry.complete else "" if entry.present else "not here, "
+    text = f"{state}{entry.present:,} of {total} scenes"
     if entry.missing:
-        some = [f"{scene.scene} ({', '.join(scene.files)})" for scene in entry.missing[:SHOWN]]
-        more = ", …" if len(entry.missing) > SHOWN else ""
-        text += f"; {len(entry.missing):,} missing: {', '.join(some)}{more}"
+        some = [f"{scene.scene} ({_some(scene.files)})" for scene in entry.missing]
+        text += f"; {len(entry.missing):,} missing: {_some(some)}"
     if entry.unlisted:
-        text += f"; {entry.unlisted:,} more are not in the folder, which is the list itself"
+        text += f"; {entry.unlisted:,} more have no name here: no table or folder lists them"
     return text
+
+
+def _some(words: Sequence[str]) -> str:
+    return ", ".join(words[:SHOWN]) + (", …" if len(words) > SHOWN else "")
 
 
 def _write_missing(path: Path, states: Sequence[DataState]) -> None:
@@ -186,10 +210,6 @@ def _print(findings: Iterable[Finding]) -> None:
         failed = failed or finding.failed
     if failed:
         raise click.exceptions.Exit(1)
-
-
-def _bytes(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 
 def _progress(text: str) -> None:

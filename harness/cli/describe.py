@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+LONG = 40  # characters; longer members of a list get a line each
+
 
 @click.command("describe")
 @click.argument("name")
@@ -28,7 +30,8 @@ def _words(value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{key}: {_words(inner)}" for key, inner in value.items() if inner != "")
     if isinstance(value, list | tuple):
-        separator = "\n" + " " * 25 if any(isinstance(v, dict) for v in value) else ", "
+        sentences = any(isinstance(v, dict) or len(str(v)) > LONG for v in value)
+        separator = "\n" + " " * 25 if sentences else ", "
         return separator.join(_words(inner) for inner in value)
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -9,7 +9,10 @@ import textwrap
 
 import click
 
-KINDS = ("models", "datasets", "protocols", "metrics", "encoders", "reports", "published")
+KINDS = (
+    *("models", "datasets", "protocols", "metrics", "encoders", "postprocesses", "reports"),
+    "published",
+)
 
 
 @click.command("list")

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from sepbench.harness.cli.options import split_names, workspace_option
+from sepbench.harness.errors import UsageError
+
+
+def _heard(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """A number of targets; "all" is more than any list has."""
+    if value is None:
+        return None
+    if value == "all":
+        return sys.maxsize
+    if not value.isascii() or not value.isdigit():
+        raise UsageError(f"--heard {value}: give a number of targets, 0 or more, or all.")
+    return int(value)
 
 
 @click.command("report")
@@ -25,6 +38,13 @@ from sepbench.harness.cli.options import split_names, workspace_option
 @click.option("--bins", help="Edges for a numeric --by, such as -5,0,5.")
 @click.option("--errors", is_flag=True, help="Print every recorded failure with its traceback.")
 @click.option("--stdout", is_flag=True, help="Print the leaderboard as text instead.")
+@click.option(
+    "--heard",
+    callback=_heard,
+    metavar="N|all",
+    help="Targets of a protocol that the page draws and plays. Default: 24.",
+)
+@click.option("--item", "items", multiple=True, help="SCENE~TARGET that it draws and plays too.")
 @click.option("--open", "show", is_flag=True, help="Write the page and show it in a browser.")
 def command(
     workspace: Path,
@@ -34,6 +54,8 @@ def command(
     bins: str | None,
     errors: bool,
     stdout: bool,
+    heard: int | None,
+    items: tuple[str, ...],
     show: bool,
 ) -> None:
     """Write leaderboards from a workspace; works while a run goes on.
@@ -42,7 +64,8 @@ def command(
     bench report
     bench report --format md -o docs/
     bench report --by label --by snr_db
-    bench report --open        (audio where the run kept it: --keep-audio)
+    bench report --open                    (audio where the run kept it: --keep-audio)
+    bench report --format html --heard 200
     """  # noqa: D301 - \b is Click's mark for text that is not to be wrapped
     if errors:
         from sepbench.harness.run.report import describe_failures
@@ -71,10 +94,11 @@ def command(
         return
     from sepbench.harness.run.report import write_reports
 
-    names = split_names(formats) or (["html"] if show else ["md", "csv"])
-    if show and "html" not in names:
+    wants_page = show or heard is not None or bool(items)
+    names = split_names(formats) or (["html"] if wants_page else ["md", "csv"])
+    if wants_page and "html" not in names:
         names.append("html")
-    paths = write_reports(workspace, names, output)
+    paths = write_reports(workspace, names, output, heard=heard, items=items)
     for path in paths:
         click.echo(path)
     if show:

@@ -13,7 +13,7 @@ from sepbench.harness.cli.options import split_names, workspace_option
 from sepbench.harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from sepbench.harness.run.grid import RunSummary
+    from sepbench.harness.run.summary import RunSummary
     from sepbench.harness.settings import RunSettings
 
 

@@ -123,6 +123,11 @@ class Arena:
         self._made = 0
         self._folder, self._lock = _make_folder(folders, limit)
 
+    @property
+    def in_use(self) -> int:
+        """Bytes given out."""
+        return self._in_use
+
     def allocate(self, shapes: Sequence[tuple[int, int]]) -> list[Block] | None:
         """Blocks for a scene's signals together, or None until others are freed.
 

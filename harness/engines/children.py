@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -50,9 +50,16 @@ class SceneMessage:
 
 @dataclass(frozen=True, slots=True)
 class LoadMessage:
-    """Make and load the model."""
+    """Make and load the model.
+
+    Attributes:
+        device: where, instead of the one in `spec`.
+        learned: batch sizes that a process before found out.
+    """
 
     spec: ModelSpec
+    device: str
+    learned: Mapping[tuple[int, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +79,23 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Separated:
-    """Answer to `SeparateMessage`: per scene, per pair."""
+    """Answer to `SeparateMessage`: per scene, per pair.
+
+    Attributes:
+        busy_seconds: from the message to this answer; idle_seconds: waited for the message.
+        resident_bytes: of the process now.
+        wanted: pairs that the next message should hold.
+        learned: batch sizes found out so far.
+    """
 
     results: list[list[PairResult]]
     peak_memory: int
     facts: CellFacts | None
+    busy_seconds: float
+    idle_seconds: float
+    resident_bytes: int
+    wanted: int
+    learned: Mapping[tuple[int, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +138,7 @@ class Scored:
     """Answer to `ScoreMessage`: per scene, per item."""
 
     results: list[list[ItemScores]]
+    busy_seconds: float
 
 
 Message: TypeAlias = LoadMessage | SeparateMessage | ScoreMessage
@@ -130,15 +150,17 @@ def separation_main(connection: Connection, threads: int) -> None:
     _settle()
     import torch
 
-    from sepbench.harness.stages.device import peak_memory
+    from sepbench.harness.stages.device import peak_memory, resident_bytes
 
     torch.set_num_threads(threads)
     stage: SeparationStage | None = None
     device = "cpu"
     reader = BlockReader()
+    free = time.perf_counter()
     while (message := _receive(connection)) is not None:
+        began = time.perf_counter()
         if isinstance(message, LoadMessage):
-            stage = SeparationStage(message.spec)
+            stage = SeparationStage(replace(message.spec, device=message.device), message.learned)
             try:
                 facts = stage.load()
             except STRANGER_ERRORS as error:  # told to the driver, which ends the cell
@@ -150,7 +172,18 @@ def separation_main(connection: Connection, threads: int) -> None:
             scenes = [_scene_input(scene, reader) for scene in message.scenes]
             results = stage.separate(scenes)
             del scenes
-            connection.send(Separated(results, peak_memory(device), stage.facts))
+            answer = Separated(
+                results=results,
+                peak_memory=peak_memory(device),
+                facts=stage.facts,
+                busy_seconds=time.perf_counter() - began,
+                idle_seconds=began - free,
+                resident_bytes=resident_bytes(),
+                wanted=stage.wanted,
+                learned=stage.learned,
+            )
+            connection.send(answer)
+        free = time.perf_counter()
 
 
 def scoring_main(connection: Connection) -> None:
@@ -160,7 +193,9 @@ def scoring_main(connection: Connection) -> None:
     connection.send(Ready())
     while (message := _receive(connection)) is not None:
         if isinstance(message, ScoreMessage):
-            connection.send(Scored([_score(scene, reader) for scene in message.scenes]))
+            began = time.perf_counter()
+            results = [_score(scene, reader) for scene in message.scenes]
+            connection.send(Scored(results, time.perf_counter() - began))
 
 
 def _scene_input(scene: SceneMessage, reader: BlockReader) -> SceneInput:

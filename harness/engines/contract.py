@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sepbench.harness.api import Dataset, Query, SceneRow, ScoringProtocol
+from sepbench.harness.engines.events import EngineSnapshot
 from sepbench.harness.records import CellFacts, Failure, ItemOutcome
 from sepbench.harness.settings import EngineSettings
 from sepbench.harness.stages.requests import ModelSpec
@@ -46,6 +47,7 @@ class CellJob:
     """One cell's pending work; `scenes` is drawn from as room allows.
 
     Attributes:
+        num_scenes: how many `scenes` gives at most.
         needs_references: the model is an oracle.
         joint: all items of a scene go to the model in one call.
         keep: folder of kept estimates, or None.
@@ -58,6 +60,7 @@ class CellJob:
     needs_references: bool
     joint: bool
     scenes: Iterator[SceneWork]
+    num_scenes: int = 0
     keep: Path | None = None
 
 
@@ -84,14 +87,18 @@ class Sink(Protocol):
         """
         ...
 
+    def watch(self, snapshot: EngineSnapshot) -> None:
+        """How the engine is doing: at most every half second, and once at the end."""
+        ...
+
     @property
     def stop(self) -> bool:
-        """True once enough items have failed that the run should end."""
+        """True once the run should end: what is in flight is finished, nothing is begun."""
         ...
 
 
 class Engine(Protocol):
-    """Executes jobs in their order; one item's failure stops nothing."""
+    """Executes jobs, those of one model together; one item's failure stops nothing."""
 
     def run(self, jobs: Iterable[CellJob], sink: Sink) -> None:
         """Carry out all jobs."""
@@ -100,11 +107,13 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineContext:
-    """What both engines need.
+    """What every engine needs.
 
     Attributes:
+        devices: one name a separation process, as `lane_devices` gives them.
         scratch: folders that may hold audio in flight, the preferred one first.
     """
 
     settings: EngineSettings
+    devices: tuple[str, ...] = ("auto",)
     scratch: tuple[Path, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +30,7 @@ class Flight:
         estimates: one block an item.
         waiting: indices of items still to be separated.
         abandoned: indices whose model was given up before it came to them.
+        lane_deaths: index -> separation processes that ended while they held the item.
         scorer_deaths: scoring processes that ended while they held this scene.
     """
 
@@ -41,6 +43,7 @@ class Flight:
     waiting: list[int]
     pairs: list[PairResult] = field(default_factory=list)
     peak_memory: int = 0
+    lane_deaths: Counter[int] = field(default_factory=Counter)
     scorer_deaths: int = 0
     abandoned: set[int] = field(default_factory=set)
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import groupby
 
 import numpy as np
 
 from sepbench.harness.api import Samples
 from sepbench.harness.engines.contract import CellJob, EngineContext, ItemWork, SceneWork, Sink
+from sepbench.harness.engines.events import EngineSnapshot
+from sepbench.harness.engines.ledger import Ledger
 from sepbench.harness.engines.outcomes import (
     kept_estimates,
     outcome_of,
     read_kept,
     refuse_changed_examples,
+    require_all_sources,
 )
 from sepbench.harness.errors import STRANGER_ERRORS, BenchError, DatasetError
 from sepbench.harness.records import Failure, ItemOutcome
@@ -28,12 +33,19 @@ class InlineEngine:
     """The stages in their order, without processes, threads or timeouts."""
 
     def __init__(self, context: EngineContext) -> None:
-        self._settings = context.settings
+        self._device = context.devices[0]
 
     def run(self, jobs: Iterable[CellJob], sink: Sink) -> None:
         """Carry out all jobs; consecutive ones of one model share the loaded model."""
+        ledger = Ledger(sink)
+        try:
+            self._run(jobs, sink, ledger)
+        finally:
+            ledger.tell(partial(_snapshot, ledger), last=True)
+
+    def _run(self, jobs: Iterable[CellJob], sink: Sink, ledger: Ledger) -> None:
         for spec, group in groupby(jobs, key=lambda job: job.model):
-            stage = SeparationStage(spec)
+            stage = SeparationStage(replace(spec, device=self._device))
             facts = None
             for job in group:
                 for work in job.scenes:
@@ -47,7 +59,9 @@ class InlineEngine:
                             break
                     outcomes = self._scene(job, work, stage, sink)
                     sink.cell_loaded(job.cell_id, stage.facts or facts)
-                    sink.record(outcomes)
+                    ledger.add(outcomes)
+                    ledger.flush()
+                    ledger.tell(partial(_snapshot, ledger))
 
     def _scene(
         self, job: CellJob, work: SceneWork, stage: SeparationStage, sink: Sink
@@ -55,6 +69,7 @@ class InlineEngine:
         failure: Failure | None = None
         try:
             loaded = load_scene(job.dataset, work.row, job.protocol)
+            require_all_sources(job, work, loaded)
         except STRANGER_ERRORS as error:  # a plugin dataset may raise anything; its items fail
             failure = Failure.of(error)
         else:
@@ -137,6 +152,10 @@ class InlineEngine:
             for k, result in zip(asked, stage.separate([scene])[0], strict=True):
                 results[k] = result
         return results
+
+
+def _snapshot(ledger: Ledger, seconds: float) -> EngineSnapshot:
+    return EngineSnapshot(seconds=seconds, cells=dict(ledger.cells), stages=dict(ledger.stages))
 
 
 def _reference(loaded: LoadedScene, item: ItemWork) -> Samples:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from sepbench.harness.api import Samples
 from sepbench.harness.engines.contract import CellJob, SceneWork
-from sepbench.harness.engines.outcomes import kept_estimates, read_kept
+from sepbench.harness.engines.outcomes import kept_estimates, read_kept, require_all_sources
 from sepbench.harness.errors import STRANGER_ERRORS
 from sepbench.harness.records import Failure
 from sepbench.harness.stages.load import LoadedScene, load_scene
+from sepbench.harness.storage.places import bring_near
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +58,7 @@ class Loader:
 
     def submit(self, job: CellJob, work: SceneWork) -> None:
         """Read a scene."""
-        future = self._pool.submit(_load, job, work)
+        future = self._pool.submit(read_scene, job, work)
         self._waiting.append(future)
         future.add_done_callback(lambda _: os.write(self._wake, b"."))
 
@@ -82,16 +83,24 @@ class Loader:
         os.close(self._wake)
 
 
-def _load(job: CellJob, work: SceneWork) -> Arrival:
+def read_scene(job: CellJob, work: SceneWork) -> Arrival:
+    """Read a scene and its kept estimates, or say why it cannot be read."""
     kept: dict[int, Samples] = {}
     item_failures: dict[int, Failure] = {}
     try:
         loaded = load_scene(job.dataset, work.row, job.protocol)
+        require_all_sources(job, work, loaded)
     except STRANGER_ERRORS as error:  # a plugin dataset may raise anything; its items fail
         return Arrival(job=job, work=work, failure=Failure.of(error), kept={}, item_failures={})
     for index, path in kept_estimates(job, work.items).items():
         try:
             kept[index] = read_kept(path, loaded)
         except STRANGER_ERRORS as error:  # an unreadable file fails its item
+            item_failures[index] = Failure.of(error)
+    for index, item in enumerate(work.items):
+        try:
+            for example in item.query.examples:
+                bring_near(example.path)  # the model's process reads it
+        except STRANGER_ERRORS as error:
             item_failures[index] = Failure.of(error)
     return Arrival(job=job, work=work, loaded=loaded, kept=kept, item_failures=item_failures)

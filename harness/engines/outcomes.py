@@ -7,8 +7,13 @@ from pathlib import Path
 
 from sepbench.harness.api import Samples
 from sepbench.harness.audio import read_audio
-from sepbench.harness.engines.contract import CellJob, ItemWork, Sink
-from sepbench.harness.errors import AudioMismatchError, DatasetError, ItemTimeoutError
+from sepbench.harness.engines.contract import CellJob, ItemWork, SceneWork, Sink
+from sepbench.harness.errors import (
+    AudioMismatchError,
+    DatasetError,
+    ItemTimeoutError,
+    NotApplicableError,
+)
 from sepbench.harness.records import Failure, ItemOutcome, Status
 from sepbench.harness.stages.load import LoadedScene
 from sepbench.harness.stages.requests import PairResult
@@ -44,6 +49,7 @@ def outcome_of(
         separate_seconds=pair.separate_seconds,
         score_seconds=scored.seconds if scored else 0.0,
         peak_memory=peak_memory,
+        degraded=pair.degraded if failure is None else "",
         files=loaded.files if loaded else {},
         example_files=pair.example_files,
         estimate_sha256=scored.estimate_sha256 if scored else "",
@@ -57,6 +63,21 @@ def kept_estimates(job: CellJob, items: Sequence[ItemWork]) -> dict[int, Path]:
     """
     kept = {k: item.estimate for k, item in enumerate(items) if item.estimate is not None}
     return kept if not job.joint or len(kept) == len(items) else {}
+
+
+def require_all_sources(job: CellJob, work: SceneWork, loaded: LoadedScene) -> None:
+    """Refuse a scene with a source that nobody asks for, where the model has a postprocess.
+
+    Raises:
+        NotApplicableError: names it.
+    """
+    unasked = sorted(set(loaded.sources) - {item.target for item in work.items})
+    if job.model.postprocess and unasked:
+        raise NotApplicableError(
+            f"Scene {work.row.scene_id}: a postprocess needs queries for all sources of a scene; "
+            f"nobody asks for {', '.join(unasked)}. Switch it off for this list "
+            f"(models.{job.model.label}.postprocess=null)."
+        )
 
 
 def refuse_changed_examples(job: CellJob, pairs: Sequence[PairResult], sink: Sink) -> None:

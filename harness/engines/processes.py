@@ -55,9 +55,15 @@ class Child:
         """An answer is to come within this time."""
         self.deadline = time.monotonic() + seconds
 
-    def send(self, message: Message, seconds: float) -> None:
-        """Hand over work that may take so long; a dead child is noticed by its sentinel."""
-        self.expect(seconds)
+    def send(self, message: Message, seconds: float | None) -> None:
+        """Hand over work; a dead child is noticed by its sentinel.
+
+        Args:
+            message: the work.
+            seconds: that it may take; None where it waits for other work to be done first.
+        """
+        if seconds is not None:
+            self.expect(seconds)
         try:
             self.connection.send(message)
         except OSError:
@@ -71,6 +77,26 @@ class Child:
             return None
         self.deadline = None
         return answer
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is still there."""
+        return self._process.is_alive()
+
+    @property
+    def pipe(self) -> Connection | None:
+        """What becomes readable with an answer; None once hung up."""
+        return None if self.connection.closed else self.connection
+
+    def hang_up(self, seconds: float) -> None:
+        """Let it end by itself within this time, without waiting for it."""
+        self.connection.close()
+        self.expect(seconds)
 
     @property
     def overdue(self) -> bool:

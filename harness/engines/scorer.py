@@ -15,10 +15,12 @@ class Scorer:
     Attributes:
         flights: what it works on.
         ready: it has started and waits for work, or works.
+        busy_seconds: spent on scoring.
     """
 
     def __init__(self, settings: EngineSettings) -> None:
         self._item_timeout = settings.item_timeout
+        self.busy_seconds = 0.0
         self.child = Child("sepbench-score", scoring_main, (), 1)
         self.child.expect(settings.load_timeout)
         self.flights: list[Flight] = []
@@ -42,7 +44,10 @@ class Scorer:
         if isinstance(answer, Ready):
             self.ready = True
             return []
-        return answer.results if isinstance(answer, Scored) else None
+        if isinstance(answer, Scored):
+            self.busy_seconds += answer.busy_seconds
+            return answer.results
+        return None
 
     def close(self) -> None:
         """End it; what it is doing is dropped."""

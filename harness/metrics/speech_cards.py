@@ -84,7 +84,7 @@ SPEECH_CARDS: tuple[MetricCard, ...] = (
     MetricCard(
         metric_id="ssnr",
         version=1,
-        title="Segmental SNR",
+        title="SSNR",
         range="[-10, 35]",
         parameters={**_FRAMES, "min_seconds": 0.0375, "limits": "−10…35 dB per frame"},
         improvement="ssnri",

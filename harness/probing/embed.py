@@ -115,7 +115,7 @@ def embed_clips(
             rows[index] = known
     report(len(clips) - len(waiting))
     if waiting:
-        _load(source)
+        load_source(source)
     for start in range(0, len(waiting), batch_size):
         batch = waiting[start : start + batch_size]
         signals: dict[int, Tensor] = {}
@@ -136,7 +136,12 @@ def embed_clips(
     return Embedded(vectors=vectors, refused=refused, unreadable=unreadable)
 
 
-def _load(source: Source) -> None:
+def load_source(source: Source) -> None:
+    """Put its weights on the device.
+
+    Raises:
+        BaselineLoadError: it cannot load; named. Or the source's own named errors.
+    """
     try:
         source.load()
     except BenchError:

@@ -3,17 +3,15 @@
 A detector is an encoder that has `class_names` and `clipwise` as well. One that also has `locate`
 can say where in a clip a class sounds.
 
-Shapes: N clips, B of a batch, E event classes, K classes of the corpus that the detector knows.
+Shapes: N clips (or samples of one), B of a batch, T steps of time, E event classes, K classes of
+the corpus that the detector knows.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
     Flags = npt.NDArray[np.bool_]
     Numbers = npt.NDArray[np.int64]
 
-# ESC-50's labels and the AudioSet class of the same sound; four labels have none.
-TABLE = Path(__file__).with_name("event_classes.csv")
 _SEED = 20260101
 _MOST_NUMBERS = 4_000_000  # held at once while draws are made
 
@@ -40,7 +36,11 @@ class EventDetector(Protocol):
     """An encoder that also tells what sounds."""
 
     card: EncoderCard
-    class_names: Sequence[str]
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """E names, in the order of `clipwise`."""
+        ...
 
     def load(self, device: str) -> None:
         """Put weights on the device."""
@@ -55,46 +55,40 @@ class EventDetector(Protocol):
         ...
 
 
+class EventSegment(Protocol):
+    """Where in a clip a class sounds most."""
+
+    @property
+    def start(self) -> float:
+        """Seconds from the clip's beginning."""
+        ...
+
+    @property
+    def end(self) -> float:
+        """Likewise, above `start`."""
+        ...
+
+    @property
+    def framewise(self) -> Tensor:
+        """Probabilities (T,) of the class over the clip, in T equal steps."""
+        ...
+
+
 @runtime_checkable
 class EventLocator(EventDetector, Protocol):
     """A detector that also tells where."""
 
-    def locate(self, clip: Tensor, class_index: int) -> tuple[int, int]:
-        """First sample of the segment in which a class sounds most, and the one after its last.
+    def locate(self, clip: Tensor, class_index: int) -> EventSegment:
+        """The segment in which a class sounds most.
 
         Args:
             clip: (N,) at `card.sample_rate`.
             class_index: in `class_names`.
-        """
-        ...
-
-
-class NamedDetector:
-    """An encoder whose `detect` answers for whole clips, with names for its classes.
-
-    Args:
-        encoder: has `detect`, from clips (B, N) to what holds `clipwise` (B, E).
-        class_names: E names, in its order.
-    """
-
-    def __init__(self, encoder: Any, class_names: Sequence[str]) -> None:
-        self.card: EncoderCard = encoder.card
-        self.class_names = class_names
-        self._encoder = encoder
-
-    def load(self, device: str) -> None:
-        """Put weights on the device."""
-        self._encoder.load(device)
-
-    def clipwise(self, clips: Sequence[Tensor]) -> Tensor:
-        """Probabilities (B, E), one clip after another: they differ in length.
 
         Raises:
-            QueryError: a clip that the detector takes no answer from.
+            QueryError: a clip in which it locates nothing, such as one that is too short.
         """
-        import torch
-
-        return torch.cat([self._encoder.detect(clip[None]).clipwise for clip in clips])
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,27 +103,6 @@ class EventScores:
     value: float
     interval: tuple[float, float] | None
     by_class: dict[str, float]
-
-
-def match_classes(labels: Sequence[str], class_names: Sequence[str]) -> dict[str, int]:
-    """The detector's class of each label that it knows: by its name, else by `event_classes.csv`.
-
-    Raises:
-        NotApplicableError: it knows none of them.
-    """
-    known = {_plain(name): index for index, name in enumerate(class_names)}
-    names = {label: (_plain(label), _plain(_other_names().get(label, ""))) for label in labels}
-    found = {
-        label: known[own] if own in known else known[other]
-        for label, (own, other) in names.items()
-        if own in known or other in known
-    }
-    if not found:
-        raise NotApplicableError(
-            f"The detector has no class for any of: {', '.join(sorted(labels)[:10])}. Name labels "
-            "as its classes are named."
-        )
-    return found
 
 
 def event_map(
@@ -212,13 +185,3 @@ def _draw_means(scores: Floats, truth: Flags, weights: Numbers) -> Floats:
     with np.errstate(invalid="ignore"):
         means: Floats = sums / there.sum(axis=0)
     return means
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.lower().replace("_", " ").split())
-
-
-@cache
-def _other_names() -> dict[str, str]:
-    with TABLE.open(encoding="utf-8", newline="") as file:
-        return {row["label"]: row["class"] for row in csv.DictReader(file)}

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sepbench.harness.api import Clip
-from sepbench.harness.errors import BaselineError, NotApplicableError
+from sepbench.harness.errors import NotApplicableError
 from sepbench.harness.probing.corpus import Corpus
-from sepbench.harness.probing.embed import Embedded, read_signal
+from sepbench.harness.probing.embed import Embedded
 from sepbench.harness.probing.evaluate import (
     Measured,
     few_shot_accuracy,
     linear_probe,
     retrieval_map,
 )
-from sepbench.harness.probing.events import EventLocator, event_map
-from sepbench.harness.probing.picture import draw, tsne_points
+from sepbench.harness.probing.events import event_map
+from sepbench.harness.probing.picture import Projection, draw, project
 from sepbench.harness.probing.table import EVENTS, LINEAR, RETRIEVAL, ProbeRow, few_shot_name
 
 if TYPE_CHECKING:
@@ -82,34 +81,9 @@ def measure_events(
     return _row(label, embedded, corpus, {EVENTS: value}), notes
 
 
-def locations(
-    label: str, detector: EventLocator, clip: Clip, matched: Mapping[str, int]
-) -> Iterator[str]:
-    """A line a class of the clip: where it sounds.
-
-    Args:
-        label: of the detector.
-        detector: its weights loaded.
-        clip: with one label or more.
-        matched: label -> the detector's class.
-
-    Raises:
-        BaselineError: the detector gives no card with a sample rate.
-        DatasetError: the clip cannot be used.
-    """
-    rate = detector.card.sample_rate
-    if rate is None:
-        raise BaselineError(f"Encoder '{label}' hears no audio: its card has no sample rate.")
-    signal = read_signal(clip, rate)
-    for name in clip.labels:
-        if name in matched:
-            begin, end = detector.locate(signal, matched[name])
-            yield f"{label}, {clip.clip_id}: {name} at {begin / rate:.2f}–{end / rate:.2f} s."
-        else:
-            yield f"{label}, {clip.clip_id}: there is no class for {name}."
-
-
-def draw_space(path: Path, embedded: Embedded, corpus: Corpus, title: str) -> None:
+def draw_space(
+    path: Path, embedded: Embedded, corpus: Corpus, title: str, projection: Projection = "tsne"
+) -> None:
     """The picture of one encoder, of the clips that have an embedding.
 
     Raises:
@@ -117,7 +91,8 @@ def draw_space(path: Path, embedded: Embedded, corpus: Corpus, title: str) -> No
         BenchError: the file cannot be written.
     """
     rows = np.flatnonzero(np.isfinite(embedded.vectors).all(axis=1))
-    draw(path, tsne_points(embedded.vectors[rows]), _picked(corpus.labels, rows), title)
+    points = project(embedded.vectors[rows], projection)
+    draw(path, points, _picked(corpus.labels, rows), title)
 
 
 def readable(embedded: Embedded) -> Rows:

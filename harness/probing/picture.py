@@ -1,13 +1,15 @@
-"""A space of embeddings as a picture: t-SNE in two dimensions, one colour a class.
+"""A space of embeddings as a picture: t-SNE or UMAP in two dimensions, one colour a class.
 
 A picture shows neighbourhoods; distances between groups mean nothing in it.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -19,32 +21,55 @@ if TYPE_CHECKING:
     Vectors = npt.NDArray[np.float32]
     Floats = npt.NDArray[np.float64]
 
+Projection: TypeAlias = Literal["tsne", "umap"]
+NAMES: dict[Projection, str] = {"tsne": "t-SNE", "umap": "UMAP"}
+FEATURE = "A picture of a query space"
+
 SEED = 20260101
 PERPLEXITY = 30.0
+NEIGHBOURS = 15  # umap-learn's own default
 FEWEST_CLIPS = 5
 MOST_IN_LEGEND = 20
 
 
-def tsne_points(vectors: Vectors, *, seed: int = SEED) -> Floats:
+def project(vectors: Vectors, projection: Projection, *, seed: int = SEED) -> Floats:
     """Points (N, 2) for vectors (N, D), compared by direction. Same input, same picture.
 
     Raises:
         NotApplicableError: fewer than five vectors.
-        MissingExtraError: scikit-learn is not installed.
+        MissingExtraError: scikit-learn, or umap-learn, is not installed.
     """
-    try:
-        from sklearn.manifold import TSNE
-    except ModuleNotFoundError:
-        raise MissingExtraError("A picture of a query space", "scikit-learn", "probe") from None
     if len(vectors) < FEWEST_CLIPS:
         raise NotApplicableError(f"A picture needs {FEWEST_CLIPS} clips; there are {len(vectors)}.")
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     unit = vectors / np.where(lengths > 0, lengths, 1.0)
-    perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
-    # Random and not PCA at the start: equal vectors have no principal axes.
-    model = TSNE(perplexity=perplexity, init="random", random_state=seed)
-    points: Floats = np.asarray(model.fit_transform(unit), np.float64)
+    with warnings.catch_warnings():
+        # UMAP says what else could be installed, and that a seed costs it its threads.
+        warnings.simplefilter("ignore")
+        model = _umap(len(unit), seed) if projection == "umap" else _tsne(len(unit), seed)
+        points: Floats = np.asarray(model.fit_transform(unit), np.float64)
     return points
+
+
+def _tsne(count: int, seed: int) -> Any:
+    try:
+        from sklearn.manifold import TSNE
+    except ModuleNotFoundError:
+        raise MissingExtraError(FEATURE, "scikit-learn", "probe") from None
+    # Random and not PCA at the start: equal vectors have no principal axes.
+    return TSNE(perplexity=min(PERPLEXITY, (count - 1) / 3), init="random", random_state=seed)
+
+
+def _umap(count: int, seed: int) -> Any:
+    try:
+        umap = import_module("umap")
+    except ModuleNotFoundError:
+        raise MissingExtraError(f"{FEATURE} by UMAP", "umap-learn", "umap") from None
+    # The spectral start solves for eigenvectors, which very few points do not have.
+    start = "spectral" if count > NEIGHBOURS else "random"
+    return umap.UMAP(
+        n_neighbors=min(NEIGHBOURS, count - 1), init=start, random_state=seed, n_jobs=1
+    )
 
 
 def draw(path: Path, points: Floats, labels: Sequence[str], title: str) -> None:
@@ -60,17 +85,10 @@ def draw(path: Path, points: Floats, labels: Sequence[str], title: str) -> None:
         MissingExtraError: matplotlib is not installed.
         BenchError: the file cannot be written.
     """
-    try:
-        from matplotlib import colormaps
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise MissingExtraError("A picture of a query space", "matplotlib", "probe") from None
     classes = sorted(set(labels))
     few = len(classes) <= MOST_IN_LEGEND
+    figure, colormaps = new_figure(8, 6)
     colours = colormaps["tab10" if len(classes) <= 10 else "tab20" if few else "hsv"]
-    figure = Figure(figsize=(8, 6), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     named = np.array(labels, dtype=str)
     for k, name in enumerate(classes):
@@ -84,6 +102,32 @@ def draw(path: Path, points: Floats, labels: Sequence[str], title: str) -> None:
     axes.set_title(title)
     axes.set_xticks([])
     axes.set_yticks([])
+    save(figure, path)
+
+
+def new_figure(width: float, height: float) -> tuple[Any, Any]:
+    """A figure of so many inches that asks for no display, and matplotlib's colour maps.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import colormaps
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise MissingExtraError("A picture", "matplotlib", "probe") from None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, colormaps
+
+
+def save(figure: Any, path: Path) -> None:
+    """A figure as PNG.
+
+    Raises:
+        BenchError: the file cannot be written.
+    """
     try:
         figure.savefig(path, dpi=120, metadata={"Software": None})
     except OSError as error:

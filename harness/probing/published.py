@@ -1,4 +1,7 @@
-"""Published figures that may stand beside ours: same corpus, same folds, same kind of probe."""
+"""Published linear probes beside ours: comparable on the whole corpus with its folds, or not.
+
+Beside a part of a corpus (ESC-10 is one of ESC-50) they stand for orientation only.
+"""
 
 from __future__ import annotations
 
@@ -36,18 +39,37 @@ class PublishedRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Whole:
-    """What a corpus is called here, and its size when nothing is missing."""
+class Beside:
+    """Published rows that are shown with a corpus.
 
-    name: str
+    Attributes:
+        task: the corpus they are about, as the literature writes it.
+        comparable: the corpus that was probed is all of it, with its folds.
+    """
+
+    task: str
+    comparable: bool
+    rows: tuple[PublishedRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Whole:
+    """A corpus of the literature here.
+
+    Attributes:
+        names: it is called by; those of its parts stand after its own.
+        clips: when nothing is missing; likewise `classes` and `folds`.
+    """
+
+    names: tuple[str, ...]
     clips: int
     classes: int
     folds: int
 
 
 _TASKS = {
-    "ESC-50": _Whole(name="esc50", clips=2000, classes=50, folds=5),
-    "UrbanSound8K": _Whole(name="urbansound8k", clips=8732, classes=10, folds=10),
+    "ESC-50": _Whole(names=("esc50", "esc10"), clips=2000, classes=50, folds=5),
+    "UrbanSound8K": _Whole(names=("urbansound8k",), clips=8732, classes=10, folds=10),
 }
 
 
@@ -70,14 +92,15 @@ def read_published() -> tuple[PublishedRow, ...]:
         )
 
 
-def published_for(corpus: Corpus) -> list[PublishedRow]:
-    """Linear-probe rows of this corpus; none unless all of it is there, with its folds."""
+def published_for(corpus: Corpus) -> Beside | None:
+    """Linear-probe rows of this corpus, or of the one that it is a part of; None for others."""
+    name = corpus.name.lower()
     sizes = (len(corpus.clips), len(corpus.classes), len(set(corpus.folds or ())))
-    return [
-        row
-        for row in read_published()
-        if row.protocol == LINEAR_PROBE
-        and (whole := _TASKS.get(row.task)) is not None
-        and whole.name == corpus.name.lower()
-        and sizes == (whole.clips, whole.classes, whole.folds)
-    ]
+    for task, whole in _TASKS.items():
+        if name in whole.names:
+            rows = [
+                row for row in read_published() if row.protocol == LINEAR_PROBE and row.task == task
+            ]
+            same = name == whole.names[0] and sizes == (whole.clips, whole.classes, whole.folds)
+            return Beside(task=task, comparable=same, rows=tuple(rows))
+    return None

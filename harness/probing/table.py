@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sepbench.harness.errors import BenchError
 from sepbench.harness.probing.evaluate import Measured
-from sepbench.harness.probing.published import PublishedRow
+from sepbench.harness.probing.published import Beside
 
 RETRIEVAL = "Retrieval mAP"
 LINEAR = "Linear probe"
@@ -52,7 +52,7 @@ class ProbeTable:
     Attributes:
         facts: size of the corpus, in words.
         probes: columns, in order.
-        published: figures of others that were found by our rule on this corpus.
+        published: figures of others by our kind of probe.
         notes: lines of text below the table.
     """
 
@@ -60,7 +60,7 @@ class ProbeTable:
     facts: str
     probes: tuple[str, ...]
     rows: tuple[ProbeRow, ...]
-    published: tuple[PublishedRow, ...] = ()
+    published: Beside | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -75,23 +75,33 @@ def render(table: ProbeTable) -> str:
     for row in table.rows:
         cells = [_shown(row.values.get(probe)) for probe in table.probes]
         lines.append([row.encoder, str(row.dimension), *cells, str(len(row.refused))])
-    for figure in table.published:
-        name = " ".join(filter(None, (figure.encoder, figure.variant)))
-        std = "" if figure.std is None else f" ± {figure.std:.1f}"
-        value = f"{figure.value:.1f}{std}"
-        cells = [value if probe == LINEAR else "" for probe in table.probes]
-        lines.append([f"{name} (published)", "", *cells, ""])
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
     text = [f"{table.corpus} · {table.facts} (%, with 95 % intervals over recordings)", ""]
     text += [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
-    notes = [*_reasons(table), *table.notes]
-    notes += [
-        f"Published: {source}." for source in dict.fromkeys(f.source for f in table.published)
+    parts = [text, [*_reasons(table), *table.notes], _published(table.published)]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _published(beside: Beside | None) -> list[str]:
+    """The figures of others, apart from ours, and where each was read."""
+    if beside is None or not beside.rows:
+        return []
+    how = (
+        f"Published linear probes on {beside.task} (crops and classifiers differ from ours):"
+        if beside.comparable
+        else f"Published linear probes on all of {beside.task}: another task than this table's, "
+        "for orientation only:"
+    )
+    names = [" ".join(filter(None, (row.encoder, row.variant))) for row in beside.rows]
+    width = max(len(name) for name in names)
+    lines = [
+        f"  {name:{width}}  {row.value:.1f}" + ("" if row.std is None else f" ± {row.std:.1f}")
+        for name, row in zip(names, beside.rows, strict=True)
     ]
-    return "\n".join([*text, *([""] if notes else []), *notes]) + "\n"
+    return [how, *lines, *(f"Source: {s}." for s in dict.fromkeys(r.source for r in beside.rows))]
 
 
 def write_csv(path: Path, table: ProbeTable) -> None:
@@ -136,19 +146,21 @@ def _records(table: ProbeTable) -> Sequence[Mapping[str, object]]:
                     "clips": value.num_clips,
                 }
             )
-    for figure in table.published:
-        records.append(
+    if table.published is not None:
+        status = "published" if table.published.comparable else "published elsewhere"
+        records += [
             {
-                "corpus": table.corpus,
+                "corpus": table.published.task,
                 "encoder": " ".join(filter(None, (figure.encoder, figure.variant))),
-                "status": "published",
+                "status": status,
                 "probe": LINEAR,
                 "percent": figure.value,
                 "std": "" if figure.std is None else figure.std,
                 "source": figure.source,
                 "note": figure.note,
             }
-        )
+            for figure in table.published.rows
+        ]
     return records
 
 

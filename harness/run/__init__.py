@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sepbench.harness.run.grid import RunSummary
+    from sepbench.harness.run.summary import RunSummary
 
 
 class _CallablePackage(ModuleType):

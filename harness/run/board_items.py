@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from sepbench.harness.aggregate import MIXTURE, Column, Row, Table
-from sepbench.harness.item_scores import ItemScores, read_items, stored_rule
+from sepbench.harness.aggregate import Column, Row, Table
+from sepbench.harness.item_scores import (
+    MIXTURE,
+    Item,
+    ItemScores,
+    ScoreReader,
+    over_mixture,
+    stored_rule,
+)
 from sepbench.harness.records import FINAL
 from sepbench.harness.store import Workspace
 from sepbench.harness.stored_scores import metric_card
@@ -24,53 +29,75 @@ class BoardItems:
 
     Args:
         workspace: open.
+        reader: of the workspace, when it has read the scores before.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, reader: ScoreReader | None = None) -> None:
         self._workspace = workspace
+        self._reader = reader or ScoreReader(workspace)
 
     def __call__(self, table: Table) -> ProtocolItems:
         """Every target of the table's rows, in list order, and each row's items."""
-        targets: dict[tuple[str, str], TargetRecord] = {}
-        places: dict[tuple[str, str], int] = {}
         rows = [row for row in table.rows if row.status == "active"]
-        found = {row.cell_id: self._rows(row.cell_id) for row in rows}
-        order: dict[tuple[str, str], int] = {}
-        for items in found.values():
-            for item in items:
-                key = (item["scene"], item["target"])
-                order.setdefault(key, item["scene_position"])
-                targets.setdefault(key, _target(item))
-        for place, key in enumerate(sorted(targets, key=lambda key: order[key])):
-            places[key] = place
+        first: dict[tuple[str, str], Item] = {}
+        for row in rows:
+            for item in self._reader.items(row.cell_id):
+                first.setdefault(item.key, item)
+        targets = sorted(first.values(), key=lambda item: item.position)
+        places = {item.key: place for place, item in enumerate(targets)}
         mixture = next((row for row in rows if row.baseline == MIXTURE), None)
         rule = stored_rule(self._workspace, table.protocol)
         cards = {c.metric: metric_card(self._workspace, c.metric) for c in table.columns}
 
-        def scores(row: Row, metric: str) -> ItemScores:
-            return read_items(self._workspace, row.cell_id, cards[metric], rule)
+        def scores(row: Row, column: Column) -> ItemScores:
+            return self._reader.read(row.cell_id, cards[column.metric], rule)
 
-        base = {
-            c.metric: scores(mixture, c.metric)
-            for c in table.columns
-            if c.improvement and mixture is not None
-        }
         cells = []
         for row in rows:
+            items = self._reader.items(row.cell_id)
             columns = [column for column in table.columns if column.name in row.cells]
-            read = {metric: scores(row, metric) for metric in {c.metric for c in columns}}
-            cells.append(_cell(row, found[row.cell_id], columns, read, base, places))
-        return ProtocolItems(targets=tuple(targets[key] for key in places), cells=tuple(cells))
+            read = {column.name: scores(row, column) for column in columns}
+            values: dict[str, Floats] = {
+                column.name: over_mixture(read[column.name], scores(mixture, column))
+                if column.improvement and mixture is not None
+                else read[column.name].values
+                for column in columns
+            }
+            numbers = {column.name: cards[column.metric]["number"] for column in columns}
+            failures = self._failures(row.cell_id, items)
+            cells.append(
+                CellItems(
+                    cell_id=row.cell_id,
+                    targets=[places[item.key] for item in items],
+                    queries=_queries(items),
+                    query_indices=[item.query_index for item in items],
+                    values=values,
+                    reasons=_reasons(read, numbers, self._said(row.cell_id, items), failures),
+                    failures=failures,
+                )
+            )
+        return ProtocolItems(targets=tuple(map(_target, targets)), cells=tuple(cells))
 
-    def _rows(self, cell_id: int) -> list[Any]:
-        return self._workspace.query(
-            "SELECT i.scene, i.target, i.cluster, i.absent, i.scene_position, i.query_index,"
-            " i.query, i.attributes, r.status, r.error_type, r.error,"
-            " (SELECT min(s.reason) FROM scores s WHERE s.result_id = r.id AND s.value IS NULL)"
-            " AS reason FROM results r JOIN items i ON i.id = r.item_id"
-            " WHERE r.cell_id = ? ORDER BY i.scene_position, i.id",
+    def _said(self, cell_id: int, items: Sequence[Item]) -> dict[tuple[int, int], str]:
+        """(position, number of the metric) -> what the metric said when it gave no value."""
+        rows = self._workspace.query(
+            "SELECT r.item_id, s.metric_id, s.reason FROM results r"
+            " JOIN scores s ON s.result_id = r.id"
+            " WHERE r.cell_id = ? AND s.value IS NULL AND s.reason != ''",
             (cell_id,),
         )
+        places = {item.number: place for place, item in enumerate(items)} if rows else {}
+        return {(places[item_id], metric): reason for item_id, metric, reason in rows}
+
+    def _failures(self, cell_id: int, items: Sequence[Item]) -> dict[int, str]:
+        """Position of an item whose try failed -> status and error."""
+        rows = self._workspace.query(
+            "SELECT item_id, status, error_type, error FROM results"
+            f" WHERE cell_id = ? AND status NOT IN ({','.join('?' * len(FINAL))})",
+            (cell_id, *FINAL),
+        )
+        said = {item_id: f"{status}: {kind}: {error}" for item_id, status, kind, error in rows}
+        return {place: said[item.number] for place, item in enumerate(items) if item.number in said}
 
 
 def query_words(query: Mapping[str, Any]) -> str:
@@ -83,58 +110,41 @@ def query_words(query: Mapping[str, Any]) -> str:
     return str(text)
 
 
-def _target(item: Any) -> TargetRecord:
-    attributes = json.loads(item["attributes"])
+def _queries(items: Sequence[Item]) -> list[str]:
+    """What was asked of each item, in words; targets often share a query."""
+    words = {text: query_words(json.loads(text)) for text in {item.query for item in items}}
+    return [words[item.query] for item in items]
+
+
+def _target(item: Item) -> TargetRecord:
+    attributes = json.loads(item.attributes)
+    scene, target = item.key
     return TargetRecord(
-        scene=item["scene"],
-        target=item["target"],
-        label=str(attributes.get("label") or json.loads(item["query"]).get("label") or ""),
-        cluster=item["cluster"],
-        absent=bool(item["absent"]),
+        scene=scene,
+        target=target,
+        label=str(attributes.get("label") or json.loads(item.query).get("label") or ""),
+        cluster=item.cluster,
+        absent=bool(item.absent),
         attributes=attributes,
     )
 
 
-def _cell(
-    row: Row,
-    items: list[Any],
-    columns: list[Column],
+def _reasons(
     read: Mapping[str, ItemScores],
-    base: Mapping[str, ItemScores],
-    places: Mapping[tuple[str, str], int],
-) -> CellItems:
-    values: dict[str, Floats] = {}
+    numbers: Mapping[str, int],
+    said: Mapping[tuple[int, int], str],
+    failures: Mapping[int, str],
+) -> dict[tuple[int, str], str]:
+    """(position, column) -> why an item that was done has no value of it."""
     reasons: dict[tuple[int, str], str] = {}
-    for column in columns:
-        numbers = read[column.metric].values
-        if column.improvement:
-            numbers = _improvement(numbers, read[column.metric], base[column.metric])
-        values[column.name] = numbers
-        for index, cause in enumerate(read[column.metric].causes):
-            if cause:
-                said = items[index]["reason"] or ""
-                reasons[index, column.name] = f"undefined because of the {cause}: {said}".rstrip(
-                    ": "
-                )
-    return CellItems(
-        cell_id=row.cell_id,
-        targets=[places[item["scene"], item["target"]] for item in items],
-        queries=[query_words(json.loads(item["query"])) for item in items],
-        query_indices=[item["query_index"] for item in items],
-        values=values,
-        reasons=reasons,
-        failures={
-            index: f"{item['status']}: {item['error_type']}: {item['error']}"
-            for index, item in enumerate(items)
-            if item["status"] not in FINAL
-        },
-    )
-
-
-def _improvement(numbers: Floats, scores: ItemScores, base: ItemScores) -> Floats:
-    """Each item's value minus the mixture's of the same target, (I,); inf − inf is no number."""
-    known = dict(zip(base.keys, base.values.tolist(), strict=True))
-    subtract = np.array([known.get(key, np.nan) for key in scores.keys], dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        difference: Floats = numbers - subtract
-    return difference
+    for column, scores in read.items():
+        for place, cause in enumerate(scores.causes):
+            if not cause or place in failures:
+                continue
+            text = f"undefined because of the {cause}"
+            if cause == "missing":
+                text = "not scored by the present version of the metric"
+            elif why := said.get((place, numbers[column])):
+                text += f": {why}"
+            reasons[place, column] = text
+    return reasons

@@ -10,7 +10,8 @@ from pathlib import Path
 from sepbench.harness.breakdown import Breakdown, PartCell, break_down
 from sepbench.harness.errors import UsageError
 from sepbench.harness.item_scores import protocols_of, read_entries
-from sepbench.harness.run.text_tables import csv_text, escape, markdown, number
+from sepbench.harness.plain_text import escape_markdown as escape
+from sepbench.harness.run.text_tables import csv_text, markdown, number, p_value
 from sepbench.harness.sensitivity import QuerySensitivity, query_sensitivity
 from sepbench.harness.store import Workspace
 
@@ -87,7 +88,7 @@ def _breakdown_text(parts: Breakdown) -> str:
     for row in parts.rows:
         items = max((cell.items for cell in row.cells.values()), default=0)
         values = [_value(row.cells.get(column.name)) for column in parts.columns]
-        lines.append([row.group, row.name, row.query or "–", str(items), *values])
+        lines.append([row.group, row.name, _query(row.query), str(items), *values])
     how = parts.aggregate[:1].upper() + parts.aggregate[1:]
     text = [
         f"### {escape(parts.dataset)} · {escape(parts.protocol)} by {escape(parts.by)}",
@@ -101,6 +102,10 @@ def _breakdown_text(parts: Breakdown) -> str:
     for note in parts.notes:
         text += ["", f"{escape(note)}."]
     return "\n".join(text)
+
+
+def _query(kind: str) -> str:
+    return "–" if kind in ("none", "") else kind
 
 
 def _value(cell: PartCell | None) -> str:
@@ -152,7 +157,7 @@ def _sensitivity_text(found: QuerySensitivity) -> str:
             [
                 *(each.a, each.b, number(each.test.mean, sign=True)),
                 f"{number(each.test.low)} to {number(each.test.high)}",
-                *(str(each.test.finite), number(each.permutation_holm, 3)),
+                *(str(each.test.finite), p_value(each.permutation_holm)),
             ]
             for each in found.between
         ]

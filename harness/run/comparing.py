@@ -7,15 +7,27 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from sepbench.harness.compare import Comparison, PairItem, compare, compare_board, shares_metric
+from sepbench.harness.compare import (
+    ALL,
+    PREFERRED,
+    Comparison,
+    compare,
+    compare_board,
+    shares_metric,
+)
 from sepbench.harness.errors import WorkspaceError
 from sepbench.harness.item_scores import protocols_of, read_entries
-from sepbench.harness.paired import CONFIDENCE, DRAWS, PairedTest
+from sepbench.harness.paired import CONFIDENCE, PairedTest
+from sepbench.harness.plain_text import one_line
 from sepbench.harness.published import Check, PublishedComparison, compare_published
-from sepbench.harness.run.text_tables import aligned, csv_text, number
+from sepbench.harness.resampling import DRAWS
+from sepbench.harness.run.text_tables import aligned, csv_text, number, p_value
 from sepbench.harness.store import Workspace
+from sepbench.harness.targets import PairItem
 
 _FACTS = ("protocol", "dataset", "metric", "unit", "a", "b", "query_a", "query_b", "tie_band")
+_TEST_HEADS = ["95 % interval", "Median", "Won/tied/lost", "p sign-flip", "p Wilcoxon"]
+_TEST_HEADS += ["Rank biserial", "dz", "Better"]
 _COUNTS = ("lost_a", "lost_b", "undefined_reference", "unmatched", "together")
 
 
@@ -29,13 +41,15 @@ def compare_rows(
 ) -> list[Comparison]:
     """Two named rows wherever both are, or without names every pair of every protocol.
 
+    By the metric named, or by every one that two rows share.
+
     Raises:
         UsageError, UnknownNameError, WorkspaceError: as `compare`.
     """
     with Workspace(folder) as workspace:
         if names:
             a, b = names
-            return compare(workspace, a, b, metric=metric, protocol=protocol)
+            return compare(workspace, a, b, metric=metric or ALL, protocol=protocol)
         names = [protocol] if protocol else protocols_of(workspace)
         if metric:
             having = [
@@ -66,13 +80,24 @@ def render(found: Sequence[Comparison], *, items: bool) -> str:
     if not found:
         return "Nothing to compare: fewer than two rows with scores.\n"
     parts = []
-    for key in dict.fromkeys((each.protocol, each.metric) for each in found):
-        mine = [each for each in found if (each.protocol, each.metric) == key]
-        parts.append(_board(mine))
+    for protocol in dict.fromkeys(each.protocol for each in found):
+        mine = [each for each in found if each.protocol == protocol]
+        pairs = {(each.a, each.b) for each in mine}
+        if len(pairs) == 1 and len(mine) > 1:
+            parts.append(_metric_by_metric(mine))
+        else:
+            metrics = dict.fromkeys(each.metric for each in mine)
+            parts += [_board([each for each in mine if each.metric == name]) for name in metrics]
         if items:
-            parts += [_largest(each) for each in mine]
+            parts.append(_largest(_main(mine)))
     parts.append(_legend())
     return "\n\n".join(parts) + "\n"
+
+
+def _main(found: Sequence[Comparison]) -> Comparison:
+    """The comparison whose items are listed: by SI-SDR, else by the first metric."""
+    named = {each.metric.partition("@")[0]: each for each in reversed(found)}
+    return named.get(PREFERRED, found[0])
 
 
 def comparisons_csv(found: Sequence[Comparison]) -> str:
@@ -161,31 +186,56 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _board(found: Sequence[Comparison]) -> str:
+    """The pairs of a board by one metric."""
     first = found[0]
-    header = ["A", "B", f"A better by [{first.unit}]", "95 % interval", "Median"]
-    header += [f"Won/tied/lost (±{first.tie_band:g})"]
-    header += ["p sign-flip", "p Wilcoxon", "Rank biserial", "dz", "Better"]
-    digits = 2 if first.unit == "dB" else 3
+    header = ["A", "B", f"A better by [{first.unit}]", *_TEST_HEADS]
+    header[5] += f" (±{first.tie_band:g})"
+    lines = [[each.a, each.b, *_test_cells(each), each.better() or "–"] for each in found]
+    title = f"{first.dataset} · {first.protocol} by {first.title} ({first.metric}), "
+    notes = [f"  {note}" for note in _notes(found)]
+    return "\n".join([title + _corrected(first), aligned(header, lines, left=2), *notes])
+
+
+def _metric_by_metric(found: Sequence[Comparison]) -> str:
+    """One pair of rows by each of several metrics."""
+    first = found[0]
+    header = ["Metric", "Unit, tie", "A better by", *_TEST_HEADS]
     lines = [
         [
-            each.a,
-            each.b,
-            number(each.test.mean, digits, sign=True),
-            _interval(each.test, digits),
-            number(each.test.median, digits, sign=True),
-            f"{each.test.wins}/{each.test.ties}/{each.test.losses}",
-            _p(each.permutation_holm),
-            _p(each.wilcoxon_holm),
-            number(each.test.rank_biserial, sign=True),
-            number(each.test.cohens_dz, sign=True),
+            each.metric,
+            f"{each.unit} ±{each.tie_band:g}",
+            *_test_cells(each),
             each.better() or "–",
         ]
         for each in found
     ]
-    corrected = f"p of {first.together} comparisons corrected" if first.together > 1 else "one p"
-    title = f"{first.dataset} · {first.protocol} by {first.title} ({first.metric}), {corrected}"
-    notes = [f"  {note}" for note in _notes(found)]
-    return "\n".join([title, aligned(header, lines, left=2), *notes])
+    title = one_line(f"{first.dataset} · {first.protocol}: A = {first.a}, B = {first.b},") + " "
+    notes = dict.fromkeys(_note(each) for each in found)
+    if len(notes) == 1:
+        said = [f"  each: {note}" for note in notes]
+    else:
+        said = [f"  {each.metric}: {_note(each)}" for each in found]
+    return "\n".join([title + _corrected(first), aligned(header, lines, left=2), *said])
+
+
+def _test_cells(each: Comparison) -> list[str]:
+    """The numbers of a comparison under `_TEST_HEADS`, but for the verdict."""
+    test, digits = each.test, 2 if each.unit == "dB" else 3
+    return [
+        number(test.mean, digits, sign=True),
+        _interval(test, digits),
+        number(test.median, digits, sign=True),
+        f"{test.wins}/{test.ties}/{test.losses}",
+        p_value(each.permutation_holm),
+        p_value(each.wilcoxon_holm),
+        number(test.rank_biserial, sign=True),
+        number(test.cohens_dz, sign=True),
+    ]
+
+
+def _corrected(first: Comparison) -> str:
+    """How p was corrected; the same for all comparisons of a metric."""
+    return f"p of {first.together} comparisons corrected" if first.together > 1 else "one p"
 
 
 def _notes(found: Sequence[Comparison]) -> list[str]:
@@ -193,12 +243,14 @@ def _notes(found: Sequence[Comparison]) -> list[str]:
     notes = [_note(each) for each in found]
     if len(found) > 1 and len(set(notes)) == 1:
         return [f"each: {notes[0]}"]
-    return [f"{each.a}, {each.b}: {note}" for each, note in zip(found, notes, strict=True)]
+    return [
+        one_line(f"{each.a}, {each.b}: {note}") for each, note in zip(found, notes, strict=True)
+    ]
 
 
 def _note(each: Comparison) -> str:
     test = each.test
-    parts = [f"{test.finite + test.decided} targets of {test.clusters} recordings"]
+    parts = [f"{each.num_pairs} targets of {test.clusters} recordings"]
     for name, lost in ((each.a, each.lost_a), (each.b, each.lost_b)):
         if lost:
             parts.append(f"{name} gave no usable estimate for {lost}, a loss each")
@@ -208,7 +260,7 @@ def _note(each: Comparison) -> str:
         parts.append(f"{each.undefined_reference} left out, undefined because of the reference")
     if each.unmatched:
         parts.append(f"{each.unmatched} left out, only one of the two has them")
-    return "; ".join(parts)
+    return one_line("; ".join(parts))
 
 
 def _largest(each: Comparison) -> str:
@@ -237,10 +289,6 @@ def _interval(test: PairedTest, digits: int) -> str:
     return f"{number(test.low, digits, sign=True)} to {number(test.high, digits, sign=True)}"
 
 
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def _verdict(check: Check) -> str:
     if check.why_not:
         return check.why_not
@@ -252,9 +300,9 @@ def _verdict(check: Check) -> str:
 def _legend() -> str:
     return (
         "Pairs are targets (scene, target), averaged over their queries; differences are positive "
-        "where A is better, tied up to the size in the header. "
+        "where A is better, tied up to the size given (±). "
         f"Interval: {100 * CONFIDENCE:g} % of {DRAWS:,} bootstrap draws of whole recordings. "
         "p-values are two-sided, with recordings flipped together, after Holm's correction for "
-        "the comparisons made together. Better: the sign-flip test at 0.05. Rank biserial: "
-        "matched pairs, −1 to 1; dz: Cohen's, mean over standard deviation."
+        "the comparisons made together by one metric. Better: the sign-flip test at 0.05. "
+        "Rank biserial: matched pairs, −1 to 1; dz: Cohen's, mean over standard deviation."
     )

@@ -17,11 +17,13 @@ from sepbench.harness.errors import (
     SettingError,
     near_matches,
 )
-from sepbench.harness.protocols import load_protocol
+from sepbench.harness.protocols import FAMILIES, family_member, load_protocol
 from sepbench.harness.run.catalogs import DATASETS
 from sepbench.harness.settings import RunSettings
+from sepbench.harness.storage.places import open_place
 
 DATA_VARIABLE = "SEPBENCH_DATA"
+DEFAULT = "default"  # `-d NAME:default` says what `-d NAME` means
 
 
 def root_variable(name: str) -> str:
@@ -29,24 +31,19 @@ def root_variable(name: str) -> str:
     return "SEPBENCH_" + name.upper().replace("-", "_")
 
 
-def _expanded(folder: str | Path) -> Path:
-    try:
-        return Path(folder).expanduser()
-    except RuntimeError as error:  # ~somebody who does not exist
-        raise SettingError(f"{folder}: {error}") from error
-
-
 def find_root(name: str, given: str | Path | None) -> Path | None:
-    """The folder of a dataset: the one given, its own variable, or a folder of SEPBENCH_DATA."""
+    """The folder of a dataset: the one given, its own variable, or a folder of SEPBENCH_DATA.
+
+    Each may be a URL.
+    """
     if given is not None:
-        return _expanded(given)
+        return open_place(given)
     own = os.environ.get(root_variable(name))
     if own:
-        return _expanded(own)
+        return open_place(own)
     parent = os.environ.get(DATA_VARIABLE)
-    if parent and (_expanded(parent) / name).is_dir():
-        return _expanded(parent) / name
-    return None
+    folder = open_place(parent) / name if parent else None
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def open_dataset(name: str, settings: Mapping[str, Any] | None = None) -> Dataset:
@@ -61,7 +58,7 @@ def open_dataset(name: str, settings: Mapping[str, Any] | None = None) -> Datase
     given = dict(settings or {})
     root = given.pop("root", None)
     if root is not None and not isinstance(root, str | Path):
-        raise SettingError(f"datasets.{name}.root={root}: expected a folder.")
+        raise SettingError(f"datasets.{name}.root={root}: expected a folder or a URL.")
     root = find_root(name, root)
     if root is not None and not root.is_dir():
         raise MissingRootError(
@@ -116,7 +113,11 @@ def open_grid(settings: RunSettings) -> list[tuple[ScoringProtocol, Dataset]]:
             opened[name] = open_dataset(name, settings.dataset_settings.get(name))
         dataset = opened[name]
         own = getattr(dataset, "protocols", None)
-        protocol = load_protocol(protocol_name or _default_protocol(name, dataset), own)
+        if protocol_name in ("", DEFAULT):
+            protocol_name = _default_protocol(name, dataset)
+        elif protocol_name in FAMILIES:
+            protocol_name = family_member(protocol_name, name)
+        protocol = load_protocol(protocol_name, own)
         if protocol.dataset != name:
             raise SettingError(
                 f"Protocol '{protocol.name}' scores dataset '{protocol.dataset}', not '{name}'."

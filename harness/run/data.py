@@ -23,11 +23,21 @@ from sepbench.harness.run.data_manifest import (
     present_files,
     write_manifest,
 )
-from sepbench.harness.run.data_status import Settings, absent, data_names, list_state, opened
+from sepbench.harness.run.data_status import (
+    Settings,
+    absent,
+    data_names,
+    list_state,
+    opened,
+    size_words,
+)
 from sepbench.harness.run.downloads import web_download
+from sepbench.harness.storage.places import as_remote
 
 Wrong: TypeAlias = Literal["missing", "size", "changed", "new", "unreadable", "REFUSED"]
-Word: TypeAlias = Literal["ok", "written", "there", "fetched", "to fetch", "step", "note"] | Wrong
+Word: TypeAlias = (
+    Literal["ok", "written", "cut", "there", "fetched", "to fetch", "step", "note"] | Wrong
+)
 Say = Callable[[str], None]
 SAVE_SECONDS = 30.0  # what is hashed is kept at least so often
 
@@ -47,7 +57,13 @@ class Finding:
 
 
 def prepare(
-    names: Sequence[str], settings: Settings, *, yes: bool, again: bool, say: Say
+    names: Sequence[str],
+    settings: Settings,
+    *,
+    yes: bool,
+    again: bool,
+    say: Say,
+    detector: str | None = None,
 ) -> list[Finding]:
     """Fetch what may be fetched, write or complete the manifest, say what is left to do by hand.
 
@@ -57,12 +73,15 @@ def prepare(
         yes: fetch; without it the files are only named.
         again: throw the manifest away and write it anew.
         say: takes progress.
+        detector: cuts the segments of a dataset that has some, before its manifest is written.
 
     Raises:
         UnknownNameError, SettingError: as `data_names`.
     """
     findings: list[Finding] = []
     for name in data_names(names, settings):
+        if detector is not None:
+            findings.append(_cut(name, settings.get(name, {}), detector, say))
         try:
             findings += _prepared(name, settings.get(name, {}), yes=yes, again=again, say=say)
         except BenchError as error:
@@ -71,7 +90,9 @@ def prepare(
 
 
 def verify(names: Sequence[str], settings: Settings, *, quick: bool, say: Say) -> list[Finding]:
-    """Hold every file against the manifest. Without names: every dataset that has one.
+    """Hold every file against the manifest. Without names: of every dataset that has one.
+
+    A folder that is named but not there is a finding, names or not.
 
     Args:
         names: of datasets.
@@ -93,12 +114,29 @@ def verify(names: Sequence[str], settings: Settings, *, quick: bool, say: Say) -
             elif names:
                 detail = f"{root} has no manifest; write one with `bench data prepare {name}`"
                 findings.append(Finding(name=name, word="REFUSED", detail=detail))
-        except (MissingRootError, PluginError) as error:  # nothing to hold; `status` shows why
+        except PluginError as error:  # nothing to hold; `status` shows why
             if names:
+                findings.append(Finding(name=name, word="REFUSED", detail=str(error)))
+        except MissingRootError as error:  # of a folder that is named but gone, all files are
+            if names or find_root(name, settings.get(name, {}).get("root")) is not None:
                 findings.append(Finding(name=name, word="REFUSED", detail=str(error)))
         except BenchError as error:
             findings.append(Finding(name=name, word="REFUSED", detail=str(error)))
+    if not findings:
+        detail = "no dataset has a manifest; `bench data prepare NAME` writes one"
+        findings.append(Finding(name="–", word="note", detail=detail))
     return findings
+
+
+def _cut(name: str, settings: Mapping[str, Any], detector: str, say: Say) -> Finding:
+    from sepbench.harness.run.segments import cut_segments
+
+    try:
+        count = cut_segments(name, settings, detector, say=say)
+    except BenchError as error:
+        return Finding(name=name, word="REFUSED", detail=str(error))
+    detail = f"{count:,} segments are there; clips that are not on disk have none"
+    return Finding(name=name, word="cut", detail=detail)
 
 
 def _prepared(
@@ -108,7 +146,7 @@ def _prepared(
     if not isinstance(card, DatasetCard):
         raise PluginError(f"Dataset '{name}' has no DatasetCard in its attribute 'card'.")
     root = find_root(name, settings.get("root"))
-    if yes and card.remote and root is not None and not root.exists():
+    if yes and card.remote and root is not None and not (as_remote(root) or root.exists()):
         root.mkdir(parents=True)
     if root is not None and root.is_dir():
         yield from _fetched(card, root, yes=yes, say=say)
@@ -136,13 +174,18 @@ def _steps(card: DatasetCard) -> Iterable[Finding]:
 
 def _fetched(card: DatasetCard, root: Path, *, yes: bool, say: Say) -> Iterable[Finding]:
     name, wanted = card.name, absent(card.remote, present_files(root))
+    if as_remote(root) is not None:  # only the owner of a bucket puts anything there
+        for file in wanted:
+            detail = f"{file.name} belongs into {root}; fetch it from {file.url}"
+            yield Finding(name=name, word="step", detail=detail)
+        return
     needed = sum(file.size for file in wanted)
     if yes and wanted and shutil.disk_usage(root).free < needed:
-        detail = f"{needed / 1e6:,.1f} MB to fetch do not fit on the disk of {root}"
+        detail = f"{size_words(needed)} to fetch do not fit on the disk of {root}"
         yield Finding(name=name, word="REFUSED", detail=detail)
         return
     for file in wanted:
-        about = f"{file.name} ({file.size / 1e6:,.1f} MB; {file.licence or 'no licence stated'})"
+        about = f"{file.name} ({size_words(file.size)}; {file.licence or 'no licence stated'})"
         if not yes:
             detail = f"{about} from {file.url}; say --yes"
             yield Finding(name=name, word="to fetch", detail=detail)
@@ -172,7 +215,7 @@ def _written(dataset: Dataset, root: Path, *, again: bool, say: Say) -> Iterable
     manifest = before
     if added:
         total = sum(present[name] for name in added)
-        say(f"{card.name}: sha256 of {len(added)} files, {total / 1e9:,.2f} GB")
+        say(f"{card.name}: sha256 of {len(added)} files, {size_words(total)}")
         saved = time.monotonic()
         for name in added:
             try:

@@ -18,6 +18,8 @@ from typing import Any
 
 from sepbench.harness.api import DatasetCard
 from sepbench.harness.errors import DatasetError, ManifestError
+from sepbench.harness.storage.places import as_remote
+from sepbench.harness.storage.remote_path import RemotePath
 
 NAME = ".sepbench-manifest.json"
 FORMAT = 1
@@ -58,6 +60,9 @@ def present_files(root: Path) -> dict[str, int]:
     Raises:
         DatasetError: a folder cannot be read.
     """
+    remote = as_remote(root)
+    if remote is not None:
+        return dict(sorted(_walk_remote(remote, "")))
     try:
         return dict(sorted(_walk(root, "", {root.resolve()})))
     except OSError as error:
@@ -70,7 +75,7 @@ def present_files(root: Path) -> dict[str, int]:
 def _walk(folder: Path, prefix: str, above: set[Path]) -> Iterator[tuple[str, int]]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in _LEFT_BEHIND:
+            if _left_out(entry.name):
                 continue
             name = prefix + entry.name
             if entry.is_dir():
@@ -79,6 +84,20 @@ def _walk(folder: Path, prefix: str, above: set[Path]) -> Iterator[tuple[str, in
                     yield from _walk(Path(entry.path), f"{name}/", above | {inner})
             elif entry.is_file():
                 yield name, entry.stat().st_size
+
+
+def _walk_remote(folder: RemotePath, prefix: str) -> Iterator[tuple[str, int]]:
+    for entry in folder.iterdir():
+        if _left_out(entry.name):
+            continue
+        if entry.is_dir():
+            yield from _walk_remote(entry, f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name, entry.stat().st_size
+
+
+def _left_out(name: str) -> bool:
+    return name.startswith(".") or name in _LEFT_BEHIND
 
 
 def new_manifest(path: Path, card: DatasetCard, files: Mapping[str, FileSum]) -> Manifest:
@@ -107,8 +126,8 @@ def find_manifest(root: Path, card: DatasetCard) -> Manifest | None:
 
 
 def place_of(root: Path, card: DatasetCard) -> Path:
-    """Where a root's manifest is to be written: what comes with a package is left alone."""
-    writable = card.needs_root and os.access(root, os.W_OK)
+    """Where a root's manifest is to be written: packages and buckets are left alone."""
+    writable = card.needs_root and as_remote(root) is None and os.access(root, os.W_OK)
     return root / NAME if writable else _cached(root, card.name)
 
 
@@ -208,7 +227,7 @@ def _read(path: Path) -> Manifest:
             written=str(content["written"]),
             files=dict(files),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ManifestError(
             f"{path} cannot be read as a manifest ({type(error).__name__}: {error}). Write it anew "
             "with --again."

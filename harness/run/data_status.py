@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sepbench.harness.api import Dataset, FileLister, ListCard, RemoteFile, SceneRow
+from sepbench.harness.api import Dataset, DatasetCard, FileLister, ListCard, RemoteFile, SceneRow
+from sepbench.harness.audio import resolve_inside
 from sepbench.harness.errors import (
     STRANGER_ERRORS,
     BenchError,
     DatasetError,
     ManifestError,
+    MissingFileError,
     MissingRootError,
     SettingError,
     near_matches,
@@ -22,6 +24,7 @@ from sepbench.harness.errors import (
 from sepbench.harness.run.catalogs import DATASETS
 from sepbench.harness.run.corpora import DATA_VARIABLE, find_root, open_dataset, root_variable
 from sepbench.harness.run.data_manifest import find_manifest, present_files
+from sepbench.harness.storage.places import as_remote, open_place
 
 Settings = Mapping[str, Mapping[str, Any]]
 
@@ -42,7 +45,8 @@ class ListState:
         expected: scenes that the published list has; None where the card does not say.
         present: scenes with all their files; None where the dataset does not say which they need.
         missing: those without.
-        unlisted: scenes that no name is known of: the list is what the folder holds.
+        unlisted: scenes that no name is known of: neither the folder nor a table in it has them.
+        absent: why there is nothing of it: another list of the corpus is what lies there.
         error: why the list cannot be read.
     """
 
@@ -52,12 +56,15 @@ class ListState:
     present: int | None = None
     missing: tuple[MissingScene, ...] = ()
     unlisted: int = 0
+    absent: str = ""
     error: str = ""
 
     @property
     def complete(self) -> bool:
         """Whether every scene can be loaded."""
-        return not (self.error or self.missing or self.unlisted or self.present is None)
+        return not (
+            self.error or self.absent or self.missing or self.unlisted or self.present is None
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +74,7 @@ class DataState:
     Attributes:
         root: "" where it is not found.
         through: the setting or variable that names it.
-        files, size: of everything below the root; free: bytes left on its disk.
+        files, size: of everything below the root; free: bytes left on its disk, None for a URL.
         manifest: where its manifest lies, "" without; error: why it or the folder is no use.
         remote: files that `prepare` may fetch and that are not there.
     """
@@ -87,6 +94,14 @@ class DataState:
     where: str = ""
     steps: tuple[str, ...] = ()
     remote: tuple[RemoteFile, ...] = ()
+
+
+def size_words(size: int) -> str:
+    """Bytes as people read them."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:,.1f} {unit}"
+    return f"{size} bytes"
 
 
 def data_names(names: Sequence[str], settings: Settings) -> list[str]:
@@ -145,7 +160,7 @@ def opened(name: str, settings: Mapping[str, Any]) -> tuple[Dataset, Path]:
             f"Dataset {name} has no folder. Name it with --root {name}=FOLDER or "
             f"{root_variable(name)}. Where to get it: {dataset.card.where}"
         )
-    return dataset, Path(root)
+    return dataset, open_place(root)
 
 
 def _through(name: str, settings: Mapping[str, Any]) -> str:
@@ -154,21 +169,23 @@ def _through(name: str, settings: Mapping[str, Any]) -> str:
         return f"datasets.{name}.root"
     if os.environ.get(root_variable(name)):
         return root_variable(name)
-    return DATA_VARIABLE if find_root(name, None) else "the package"
+    try:
+        return DATA_VARIABLE if find_root(name, None) else "the package"
+    except BenchError:  # what that variable names cannot be opened
+        return DATA_VARIABLE
 
 
 def _state(name: str, settings: Mapping[str, Any]) -> DataState:
     try:
         dataset = open_dataset(name, settings)
     except BenchError as error:
-        return DataState(name=name, error=str(error), through=_through(name, settings))
+        state = replace(_of_class(name), error=str(error))
+        return replace(state, through=_through(name, settings))
     card, root = dataset.card, getattr(dataset, "root", None)
-    state = DataState(
-        name=name, licence=card.licence, where=card.where, steps=card.steps, remote=card.remote
-    )
+    state = replace(_of_card(name, card), remote=card.remote)
     if root is None:
         return state
-    root = Path(root)
+    root = open_place(root)
     state = replace(state, root=str(root), through=_through(name, settings))
     try:
         present = present_files(root)
@@ -184,13 +201,26 @@ def _state(name: str, settings: Mapping[str, Any]) -> DataState:
         lists=tuple(list_state(dataset, entry, root) for entry in card.lists),
         files=len(present),
         size=sum(present.values()),
-        free=shutil.disk_usage(root).free,
+        free=None if as_remote(root) else shutil.disk_usage(root).free,
         manifest=str(manifest.path) if manifest else "",
         manifest_files=len(manifest.files) if manifest else 0,
         written=manifest.written if manifest else "",
         error=trouble,
         remote=absent(card.remote, present),
     )
+
+
+def _of_card(name: str, card: DatasetCard) -> DataState:
+    return DataState(name=name, licence=card.licence, where=card.where, steps=card.steps)
+
+
+def _of_class(name: str) -> DataState:
+    """What is known of a dataset that cannot be made."""
+    try:
+        card = getattr(DATASETS.load(name), "card", None)
+    except BenchError:  # nothing; that it is broken is said already
+        card = None
+    return _of_card(name, card) if isinstance(card, DatasetCard) else DataState(name=name)
 
 
 def list_state(dataset: Dataset, entry: ListCard, root: Path) -> ListState:
@@ -201,6 +231,8 @@ def list_state(dataset: Dataset, entry: ListCard, root: Path) -> ListState:
         if not isinstance(dataset, FileLister):
             return state
         missing = tuple(_missing(dataset, rows, root))
+    except (MissingRootError, MissingFileError) as error:
+        return replace(state, absent=str(error))
     except BenchError as error:
         return replace(state, error=str(error))
     except STRANGER_ERRORS as error:
@@ -213,13 +245,22 @@ def list_state(dataset: Dataset, entry: ListCard, root: Path) -> ListState:
     )
 
 
+def _is_there(root: Path, name: str) -> bool:
+    """Whether a run would read it: a file outside the root would be refused."""
+    try:
+        resolve_inside(root, name)
+    except DatasetError:
+        return False
+    return True
+
+
 def _missing(dataset: FileLister, rows: Iterable[SceneRow], root: Path) -> Iterable[MissingScene]:
     found: dict[str, bool] = {}
     for row in rows:
         names = dataset.files(row)
         for name in names:
             if name not in found:
-                found[name] = (root / name).is_file()
+                found[name] = _is_there(root, name)
         absent = tuple(dict.fromkeys(name for name in names if not found[name]))
         if absent:
             yield MissingScene(scene=row.scene_id, files=absent)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from sepbench.harness.errors import BenchError
 from sepbench.harness.run.catalogs import DATASETS
 from sepbench.harness.run.compiling import compiler
 from sepbench.harness.run.corpora import find_root, root_variable
@@ -52,12 +53,17 @@ def examine(workspace: Path) -> Iterator[Line]:
     yield from _disk(workspace)
     for name, entry in DATASETS.entries.items():
         if entry.package == "sepbench" and name != "demo":
-            root = find_root(name, None)
-            yield (
-                ("ok", f"dataset {name}", str(root))
-                if root and root.is_dir()
-                else ("note", f"dataset {name}", f"no folder; set {root_variable(name)} or --root")
-            )
+            yield _dataset(name)
+
+
+def _dataset(name: str) -> Line:
+    try:
+        root = find_root(name, None)
+        if root is not None and root.is_dir():
+            return "ok", f"dataset {name}", str(root)
+    except BenchError as error:  # a URL that cannot be opened
+        return "PROBLEM", f"dataset {name}", str(error)
+    return "note", f"dataset {name}", f"no folder; set {root_variable(name)} or --root"
 
 
 def _guarded(what: str, look: Callable[[], str]) -> Line:

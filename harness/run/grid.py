@@ -4,69 +4,37 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sepbench.harness.engines.arena import default_folders
 from sepbench.harness.engines.contract import CellJob, Engine, EngineContext, ItemWork, SceneWork
+from sepbench.harness.engines.devices import lane_devices
 from sepbench.harness.engines.inline import InlineEngine
 from sepbench.harness.engines.local import LocalEngine
+from sepbench.harness.engines.ray import RayEngine
 from sepbench.harness.errors import TooManyFailuresError
 from sepbench.harness.identity import seed_of
 from sepbench.harness.metrics.catalog import card_of, family_of
 from sepbench.harness.plan import PlannedCell, plan_cells
 from sepbench.harness.queries import restore_query
-from sepbench.harness.records import FINAL, CellFacts, Failure, ItemOutcome
 from sepbench.harness.run.compiling import should_compile
 from sepbench.harness.run.corpora import open_grid
+from sepbench.harness.run.event_log import EventLog
 from sepbench.harness.run.models import plan_models, spec_of
 from sepbench.harness.run.progress import RunProgress
 from sepbench.harness.run.provenance import provenance
+from sepbench.harness.run.recording import WorkspaceSink
+from sepbench.harness.run.stopping import DiskRoom, Interrupts
+from sepbench.harness.run.summary import CellSummary, RunSummary
+from sepbench.harness.run.watching import RunWatch, log_end
 from sepbench.harness.settings import EngineSettings, RunSettings
+from sepbench.harness.storage.places import as_remote
 from sepbench.harness.store import AUDIO, StoredItem, Workspace
+from sepbench.harness.store_audio import open_store
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CellSummary:
-    """What became of one cell in this invocation."""
-
-    label: str
-    protocol: str
-    query_kind: str
-    pending: int = 0
-    total: int = 0
-    reason: str = ""
-
-
-@dataclass(kw_only=True, slots=True)
-class RunSummary:
-    """What a run did.
-
-    Attributes:
-        done: items finished by this invocation, failed ones included.
-        failures: of these, the failed and timed-out ones.
-        failed_cells: label and reason of cells that could not be carried out.
-        errors: (label, kind) -> how many, and the first as an example.
-    """
-
-    workspace: Path
-    cells: list[CellSummary] = field(default_factory=list)
-    done: int = 0
-    failures: int = 0
-    failed_cells: list[tuple[str, str]] = field(default_factory=list)
-    errors: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
-
-    def example(self, kind: str) -> str:
-        """The first error of a kind, whichever model it was."""
-        return next(text for (_, name), (_, text) in self.errors.items() if name == kind)
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that was asked for is there."""
-        return not self.failures and not self.failed_cells
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,38 +84,67 @@ def run_grid(settings: RunSettings) -> RunSummary:
     Raises:
         UsageError: before anything is done.
         WorkspaceError: the workspace cannot be used; what was recorded is kept.
+        NoRoomError: a disk is full, or nearly so; what was recorded is kept.
         TooManyFailuresError: `max_failures` was reached.
+        KeyboardInterrupt: somebody asked for the end; what was in flight is recorded.
     """
     cells = plan_grid(settings)
     with Workspace(settings.workspace, writable=True) as workspace:
         run_id = workspace.begin_run(settings.resolved, provenance())
         summary = RunSummary(workspace=settings.workspace)
+        log = EventLog(workspace.folder, run_id)
         status = "stopped"
         try:
+            keep = _place_of_estimates(settings, workspace)
             works = _register(cells, settings, workspace, run_id, summary)
             total = sum(work.pending for work in works)
             already = sum(work.total for work in works) - total
-            with RunProgress(total, already) as progress:
-                sink = _WorkspaceSink(workspace, run_id, progress, settings, summary)
-                jobs = _jobs(works, settings, workspace)
-                _engine(settings).run(jobs, sink)
+            written = [workspace.folder, keep] if keep is not None else [workspace.folder]
+            room = DiskRoom([folder for folder in written if as_remote(folder) is None])
+            room.require(total)
+            bars = RunProgress(total, already, summary.cells)
+            with bars as progress, Interrupts() as interrupts:
+                sink = WorkspaceSink(
+                    workspace,
+                    run_id,
+                    RunWatch(log, progress, summary.cells, settings),
+                    summary,
+                    max_failures=settings.max_failures,
+                    interrupts=interrupts,
+                    room=room,
+                )
+                if total:
+                    jobs = _jobs(works, settings, workspace, keep)
+                    _engine(settings).run(jobs, sink)
             summary.done, summary.failures = progress.done, progress.failures
-            status = "stopped" if sink.stop else "finished"
+            # Asked to end when everything was done already: it is finished all the same.
+            whole = summary.done == total
+            status = "stopped" if sink.stop and not whole else "finished"
         finally:
+            log_end(log, status, summary)
             workspace.end_run(run_id, status)
-    if sink.stop:
+    if sink.too_many_failures:
         raise TooManyFailuresError(
             f"Stopped after {summary.failures} failed items (max_failures="
             f"{settings.max_failures}). What is done is kept; the same command goes on."
         )
+    if status == "stopped":
+        if interrupts.asked:
+            raise KeyboardInterrupt
+        raise room.error()
     return summary
 
 
 def _engine(settings: RunSettings) -> Engine:
-    context = EngineContext(settings=settings.engine, scratch=default_folders(settings.workspace))
-    engines: dict[str, type[InlineEngine] | type[LocalEngine]] = {
+    context = EngineContext(
+        settings=settings.engine,
+        devices=lane_devices(settings.device, settings.engine.lanes),
+        scratch=default_folders(settings.workspace),
+    )
+    engines: dict[str, type[InlineEngine] | type[LocalEngine] | type[RayEngine]] = {
         "inline": InlineEngine,
         "local": LocalEngine,
+        "ray": RayEngine,
     }
     return engines[settings.engine.name](context)
 
@@ -167,16 +164,17 @@ def _register(
         workspace.add_metrics(card_of(metric) for metric in metrics)
         if cell.task is None:
             workspace.add_cell(cell, None, metrics, run_id)
-            summary.cells.append(_summary(cell))
+            summary.cells.append(_summary(cell, None))
             continue
         if cell.task.key not in task_ids:
             task_ids[cell.task.key] = workspace.add_task(cell.task)
         task_id = task_ids[cell.task.key]
         cell_id = workspace.add_cell(cell, task_id, metrics, run_id)
         _flag_changed_source(cell, cell_id, task_id, workspace)
-        positions = workspace.pending_positions(cell_id, task_id, metrics, settings.limit)
-        total, pending = workspace.count_items(cell_id, task_id, metrics, settings.limit)
-        summary.cells.append(_summary(cell, total, pending))
+        limit = settings.limit
+        positions, pending = workspace.pending_positions(cell_id, task_id, metrics, limit)
+        total = workspace.count_items(task_id, limit)
+        summary.cells.append(_summary(cell, cell_id, total, pending))
         works.append(
             _Work(
                 cell=cell,
@@ -191,11 +189,15 @@ def _register(
     return works
 
 
-def _summary(cell: PlannedCell, total: int = 0, pending: int = 0) -> CellSummary:
+def _summary(
+    cell: PlannedCell, cell_id: int | None, total: int = 0, pending: int = 0
+) -> CellSummary:
     return CellSummary(
         label=cell.model.label,
         protocol=cell.protocol.name,
         query_kind=cell.kind or "",
+        cell_id=cell_id,
+        shots=cell.task.shots if cell.task is not None else None,
         pending=pending,
         total=total,
         reason=cell.reason,
@@ -232,7 +234,17 @@ def _flag_changed_source(
             return
 
 
-def _jobs(works: Sequence[_Work], settings: RunSettings, workspace: Workspace) -> Iterator[CellJob]:
+def _place_of_estimates(settings: RunSettings, workspace: Workspace) -> Path | None:
+    if not settings.keep_audio:
+        return None
+    if settings.audio_store is None:
+        return workspace.folder / AUDIO
+    return open_store(settings.audio_store)
+
+
+def _jobs(
+    works: Sequence[_Work], settings: RunSettings, workspace: Workspace, keep: Path | None
+) -> Iterator[CellJob]:
     """The cells with work left; all of one model agree on whether it is compiled."""
     left: Counter[str] = Counter()
     for work in works:
@@ -241,7 +253,7 @@ def _jobs(works: Sequence[_Work], settings: RunSettings, workspace: Workspace) -
         if work.positions:
             label = work.cell.model.label
             compiled = should_compile(settings.compile, left[label], settings.device)
-            yield _job(work, settings, workspace, compiled=compiled)
+            yield replace(_job(work, settings, workspace, compiled=compiled), keep=keep)
 
 
 def _job(work: _Work, settings: RunSettings, workspace: Workspace, *, compiled: bool) -> CellJob:
@@ -255,7 +267,7 @@ def _job(work: _Work, settings: RunSettings, workspace: Workspace, *, compiled: 
         needs_references=cell.model.card.needs_references,
         joint=cell.model.card.joint,
         scenes=_scenes(work, workspace),
-        keep=workspace.folder / AUDIO if settings.keep_audio else None,
+        num_scenes=len(work.positions),
     )
 
 
@@ -302,58 +314,3 @@ def _item(item: StoredItem, work: _Work, workspace: Workspace, *, together: bool
         check=check,
         estimate=estimate,
     )
-
-
-class _WorkspaceSink:
-    """Records what the engine finishes, and counts."""
-
-    def __init__(
-        self,
-        workspace: Workspace,
-        run_id: int,
-        progress: RunProgress,
-        settings: RunSettings,
-        summary: RunSummary,
-    ) -> None:
-        self._workspace = workspace
-        self._run_id = run_id
-        self._progress = progress
-        self._limit = settings.max_failures
-        self._summary = summary
-        self._facts: dict[int, CellFacts] = {}
-
-    def record(self, outcomes: Sequence[ItemOutcome]) -> None:
-        self._workspace.record(outcomes, self._run_id)
-        failed = [outcome for outcome in outcomes if outcome.status not in FINAL]
-        for outcome in failed:
-            self._note(outcome)
-        self._progress.advance(len(outcomes), len(failed))
-
-    def _note(self, outcome: ItemOutcome) -> None:
-        """Count a failure under its model and kind, with the first of each as an example."""
-        assert outcome.failure is not None
-        row = self._workspace.query(
-            "SELECT c.label, i.scene, i.target FROM cells c, items i WHERE c.id = ? AND i.id = ?",
-            (outcome.cell_id, outcome.item_id),
-        )[0]
-        key = (row["label"], outcome.failure.error_type)
-        example = f"{row['scene']}, {row['target']}: {outcome.failure.error}"
-        count, text = self._summary.errors.get(key, (0, example))
-        self._summary.errors[key] = (count + 1, text)
-
-    def cell_loaded(self, cell_id: int, facts: CellFacts) -> None:
-        if self._facts.get(cell_id) != facts:
-            self._facts[cell_id] = facts
-            self._workspace.set_facts(cell_id, facts)
-
-    def cell_failed(self, cell_id: int, failure: Failure) -> None:
-        self._workspace.fail_cell(cell_id, failure, self._run_id)
-        row = self._workspace.query("SELECT label FROM cells WHERE id = ?", (cell_id,))[0]
-        self._summary.failed_cells.append((row["label"], failure.error))
-
-    def check_files(self, dataset: str, files: Mapping[str, str]) -> None:
-        self._workspace.check_files(dataset, files)
-
-    @property
-    def stop(self) -> bool:
-        return self._limit is not None and self._progress.failures >= self._limit

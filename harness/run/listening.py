@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from sepbench.harness.aggregate import Table
-from sepbench.harness.api import Dataset, SceneRow, ScoringProtocol
+from sepbench.harness.api import Dataset, Samples, SceneRow, ScoringProtocol
 from sepbench.harness.audio import read_audio
-from sepbench.harness.errors import BenchError
+from sepbench.harness.errors import BenchError, SettingError, StorageError
+from sepbench.harness.plain_text import one_line
 from sepbench.harness.protocols import load_protocol
+from sepbench.harness.queries import ExamplePool
 from sepbench.harness.run.corpora import open_dataset
 from sepbench.harness.stages.load import LoadedScene, load_scene
 from sepbench.harness.store import Workspace
@@ -48,6 +50,7 @@ class KeptAudio:
             for table in tables
         }
         self._corpora: dict[str, _Corpus | None] = {}
+        self._pools: dict[str, ExamplePool] = {}
         self._problems: dict[str, None] = {}
         self._last: tuple[tuple[str, str], LoadedScene | None] | None = None
 
@@ -69,7 +72,8 @@ class KeptAudio:
             return None
         cells = self._cells.get(protocol, [])
         rows = self._workspace.query(
-            "SELECT r.cell_id, i.query_index, r.estimate_sha256, r.files FROM results r"
+            "SELECT r.cell_id, i.query_index, i.query, r.estimate_sha256, r.files,"
+            " r.example_files FROM results r"
             f" JOIN items i ON i.id = r.item_id WHERE r.cell_id IN ({_marks(cells)})"
             " AND i.scene = ? AND i.target = ? ORDER BY r.cell_id, i.query_index",
             [*cells, scene, target],
@@ -79,19 +83,67 @@ class KeptAudio:
             return None
         estimates = {}
         for row in rows:
-            path = self._workspace.audio_path(row["estimate_sha256"] or "-")
-            if row["estimate_sha256"] and path.is_file():
-                estimates[row["cell_id"], row["query_index"]] = read_audio(path).samples
+            estimate = self._estimate(protocol, row["estimate_sha256"])
+            if estimate is not None:
+                estimates[row["cell_id"], row["query_index"]] = estimate
         return Recording(
             sample_rate=loaded.sample_rate,
             mixture=loaded.mixture,
             reference=loaded.sources.get(target, np.zeros_like(loaded.mixture)),
             estimates=estimates,
+            examples=self._examples(corpus, rows, loaded.sample_rate),
         )
 
     def problems(self) -> list[str]:
         """Why recordings could not be made again, a sentence a cause."""
         return list(self._problems)
+
+    def _estimate(self, protocol: str, sha256: str) -> Samples | None:
+        if not sha256:
+            return None
+        try:
+            path = self._workspace.audio_path(sha256)
+            return read_audio(path).samples if path.is_file() else None
+        except (SettingError, StorageError) as error:  # a store out of reach
+            self._problems[f"{protocol}: no estimates, {one_line(str(error))}"] = None
+            return None
+
+    def _examples(self, corpus: _Corpus, rows: list[Any], sample_rate: int) -> dict[str, Samples]:
+        """The audio examples of a target's queries, clip by clip, as far as they are at hand."""
+        recorded: dict[str, str] = {}
+        for row in rows:
+            files = json.loads(row["example_files"])
+            for clip_id in json.loads(row["query"]).get("examples", ()):
+                recorded[clip_id] = files.get(clip_id, "") or recorded.get(clip_id, "")
+        found = {}
+        for clip_id, sha256 in recorded.items():
+            samples = self._example(corpus, clip_id, sha256, sample_rate)
+            if samples is not None:
+                found[clip_id] = samples
+        return found
+
+    def _example(
+        self, corpus: _Corpus, clip_id: str, sha256: str, sample_rate: int
+    ) -> Samples | None:
+        name = corpus.protocol.name
+        try:
+            if name not in self._pools:
+                clips = corpus.dataset.clips(corpus.protocol.query.pool)
+                self._pools[name] = ExamplePool(list(clips))
+            if clip_id not in self._pools[name]:
+                self._problems[f"{name}: example {clip_id} is no longer in the pool"] = None
+                return None
+            (example,) = self._pools[name].examples([clip_id])
+            if example.path is None:
+                return None
+            audio = read_audio(example.path, sample_rate=sample_rate, stream=example.stream)
+        except BenchError as error:
+            self._problems[f"{name}: no example {clip_id}: {one_line(str(error))}"] = None
+            return None
+        if sha256 and audio.sha256 != sha256:
+            self._problems[f"{name}: example {clip_id} changed since models heard it"] = None
+            return None
+        return audio.samples
 
     def _corpus(self, protocol: str) -> _Corpus | None:
         if protocol not in self._corpora:
@@ -108,7 +160,7 @@ class KeptAudio:
             rules = load_protocol(protocol, getattr(dataset, "protocols", None))
             rows = {row.scene_id: row for row in dataset.scenes(rules.list_name)}
         except BenchError as error:
-            self._problems[f"{protocol}: no audio, {_one_line(error)}"] = None
+            self._problems[f"{protocol}: no audio, {one_line(str(error))}"] = None
             return None
         return _Corpus(rules, dataset, rows)
 
@@ -140,7 +192,7 @@ class KeptAudio:
         try:
             loaded = load_scene(corpus.dataset, corpus.rows[scene], corpus.protocol)
         except BenchError as error:
-            self._problems[f"{name}: scene {scene}: {_one_line(error)}"] = None
+            self._problems[f"{name}: scene {scene}: {one_line(str(error))}"] = None
             return None
         for files in recorded:
             if any(loaded.files.get(file, sha) != sha for file, sha in files.items()):
@@ -151,7 +203,3 @@ class KeptAudio:
 
 def _marks(values: list[int]) -> str:
     return ",".join("?" * len(values))
-
-
-def _one_line(error: BenchError) -> str:
-    return " ".join(str(error).split())

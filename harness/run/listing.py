@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sepbench.harness.api import ScoringProtocol
 from sepbench.harness.contamination import overlaps_of
 from sepbench.harness.errors import BenchError, UnknownNameError
-from sepbench.harness.protocols import load_protocol, parse_own, protocol_names
+from sepbench.harness.protocols import FAMILIES, load_protocol, parse_own, protocol_names
 from sepbench.harness.published import PublishedRow, read_published
 from sepbench.harness.registry import BUILT_IN, Entry, Registry
-from sepbench.harness.run.catalogs import DATASETS, ENCODERS, METRICS, MODELS, REPORTS
+from sepbench.harness.run.catalogs import (
+    DATASETS,
+    ENCODERS,
+    METRICS,
+    MODELS,
+    POSTPROCESSES,
+    REPORTS,
+)
 from sepbench.harness.run.probe import facts_of
+from sepbench.harness.run.protocol_facts import protocol_facts
 
 REGISTRIES: dict[str, Registry] = {
     "models": MODELS,
     "datasets": DATASETS,
     "metrics": METRICS,
     "encoders": ENCODERS,
+    "postprocesses": POSTPROCESSES,
     "reports": REPORTS,
 }
-KINDS = ("models", "datasets", "protocols", "metrics", "encoders", "reports", "published")
 
 
 def list_kind(kind: str) -> list[dict[str, str]]:
@@ -61,17 +68,24 @@ def describe(name: str) -> list[tuple[str, dict[str, Any]]]:
             shown = {key: value for key, value in facts.items() if key not in hidden}
             if kind == "models":
                 shown |= _training(name, shown)
-            found.append((kind.removesuffix("s"), shown | {"target": entry.target}))
+            found.append((_one(kind), shown | {"target": entry.target}))
     protocols = all_protocols()
     found += [
-        ("protocol", asdict(protocol) | {"aggregate": protocol.aggregate.words, "from": package})
+        ("protocol", protocol_facts(protocol) | {"from": package})
         for protocol, package in protocols
         if protocol.name == name
     ]
+    if name in FAMILIES:
+        members = [f"{dataset}:{name} is {each}" for dataset, each in FAMILIES[name].items()]
+        found.append(("protocols", {"members": members, "from": BUILT_IN}))
     if not found:
-        known = {n for registry in REGISTRIES.values() for n in registry.entries}
+        known = {n for registry in REGISTRIES.values() for n in registry.entries} | set(FAMILIES)
         raise UnknownNameError("name", name, known | {p.name for p, _ in protocols})
     return found
+
+
+def _one(kind: str) -> str:
+    return "postprocess" if kind == "postprocesses" else kind.removesuffix("s")
 
 
 def _training(name: str, facts: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -164,5 +178,6 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "datasets": _dataset_words,
     "metrics": _metric_words,
     "encoders": _encoder_words,
+    "postprocesses": lambda facts: str(facts.get("summary", "")),
     "reports": lambda facts: str(facts.get("summary", "")),
 }

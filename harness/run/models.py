@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from sepbench.baselines.weights import installed, known_sha256
-from sepbench.harness.api import BaselineCard, QuerySeparator, SceneSeparator
+from sepbench.harness.api import (
+    BaselineCard,
+    PostprocessCard,
+    QueryKind,
+    QuerySeparator,
+    SceneSeparator,
+)
 from sepbench.harness.errors import (
     STRANGER_ERRORS,
     BenchError,
@@ -22,7 +28,7 @@ from sepbench.harness.identity import baseline_identity, file_sha256, source_dig
 from sepbench.harness.plan import PlannedModel
 from sepbench.harness.protocols import KINDS
 from sepbench.harness.registry import import_target
-from sepbench.harness.run.catalogs import MODELS
+from sepbench.harness.run.catalogs import MODELS, POSTPROCESSES
 from sepbench.harness.settings import RunSettings
 from sepbench.harness.stages.requests import ModelSpec
 
@@ -96,10 +102,14 @@ def plan_model(request: ModelRequest, settings: RunSettings) -> PlannedModel:
     """One model with its settings checked against its constructor."""
     target, made = open_class(request.name)
     given = dict(settings.model_settings.get(request.label, {}))
+    step, step_identity = find_postprocess(made, given, request.label)
     complete = complete_settings(made, given, request.label)
     found = find_open_weights(made, complete)
     given, complete = {**given, **found}, {**complete, **found}
     card: BaselineCard = make_model(made, complete, request.label).card
+    if step:
+        after = step_identity["postprocess"]["name"]
+        card = replace(card, joint=True, summary=f"{card.summary}; then {after}")
     return PlannedModel(
         label=request.label,
         name=request.name,
@@ -115,8 +125,62 @@ def plan_model(request: ModelRequest, settings: RunSettings) -> PlannedModel:
             chunk_seconds=settings.chunk_seconds,
             overlap_seconds=settings.overlap_seconds,
             sha256=_sha256,
-        ),
+        )
+        | step_identity,
+        postprocess=step,
+        weights_of_kinds=_weights_of_kinds(made, request.label),
     )
+
+
+def _weights_of_kinds(made: Any, label: str) -> dict[str, tuple[QueryKind, ...]]:
+    """Settings whose weights only some kinds of query need, as the class says.
+
+    They count in no cell of another kind: installing them makes no other model of it there.
+
+    Raises:
+        PluginError: the class says it in another way.
+    """
+    said = getattr(made, "weights_of_kinds", {})
+    known = {*KINDS, "text+audio"}
+    if not isinstance(said, Mapping) or not all(
+        isinstance(kinds, tuple | list) and all(kind in known for kind in kinds)
+        for kinds in said.values()
+    ):
+        raise PluginError(
+            f"Model '{label}': weights_of_kinds is {said!r}; expected setting -> a tuple of "
+            f"{', '.join(KINDS)}, text+audio."
+        )
+    return {str(setting): tuple(kinds) for setting, kinds in said.items()}
+
+
+def find_postprocess(
+    made: Any, given: dict[str, Any], label: str
+) -> tuple[str, dict[str, Mapping[str, str]]]:
+    """The step that `postprocess` among a model's settings names: its target and its identity.
+
+    It is the harness's own setting, taken out of `given`, unless the constructor has one of that
+    name.
+
+    Raises:
+        SettingError: the setting holds no name.
+        UnknownNameError, PluginError: as the registry, or the step has no card.
+    """
+    if "postprocess" not in given or "postprocess" in inspect.signature(made).parameters:
+        return "", {}
+    name = given.pop("postprocess")
+    if name is None:
+        return "", {}
+    if not isinstance(name, str) or not name:
+        raise SettingError(f"models.{label}.postprocess={name!r}: expected a name, or null.")
+    if ":" in name:
+        target, step = name, import_target(name, f"postprocess '{name}'")
+    else:
+        target, step = POSTPROCESSES.entry(name).target, POSTPROCESSES.load(name)
+    card = getattr(step, "card", None)
+    if not isinstance(card, PostprocessCard):
+        raise PluginError(f"Postprocess '{name}': its card is not a PostprocessCard.")
+    source = source_digest(target.partition(":")[0])
+    return target, {"postprocess": {"name": name, "version": card.version, "source": source}}
 
 
 def complete_settings(made: Any, given: Mapping[str, Any], label: str) -> dict[str, Any]:
@@ -231,8 +295,8 @@ def _check_card(card: BaselineCard, label: str) -> None:
         problems.append((f"name is {card.name!r}", "a word"))
     if not isinstance(card.version, str):
         problems.append((f"version is {card.version!r}", "text, for example '1'"))
-    if isinstance(kinds, str) or any(kind not in KINDS for kind in kinds):
-        problems.append((f"query_kinds is {kinds!r}", f"a tuple of {', '.join(KINDS)}"))
+    if isinstance(kinds, str) or any(kind not in (*KINDS, "text+audio") for kind in kinds):
+        problems.append((f"query_kinds is {kinds!r}", f"a tuple of {', '.join(KINDS)}, text+audio"))
     for field, value, choices in (
         ("chunking", card.chunking, ("harness", "own", "none")),
         ("role", card.role, ("model", "lower", "upper")),
@@ -250,10 +314,11 @@ def spec_of(model: PlannedModel, settings: RunSettings) -> ModelSpec:
         name=model.name,
         target=model.target,
         settings=dict(model.settings),
-        device=settings.device,
+        device=settings.device.partition(",")[0],  # an engine of several says which where
         precision=settings.precision,
         batch_size=settings.batch_size,
         chunk_seconds=settings.chunk_seconds,
         overlap_seconds=settings.overlap_seconds,
-        threads=settings.engine.threads,
+        degrade=settings.engine.degrade,
+        postprocess=model.postprocess,
     )

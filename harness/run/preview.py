@@ -7,6 +7,7 @@ from sepbench.harness.metrics.catalog import card_of
 from sepbench.harness.plan import PlannedCell
 from sepbench.harness.records import FINAL
 from sepbench.harness.run.grid import plan_grid
+from sepbench.harness.run.text_tables import duration
 from sepbench.harness.settings import RunSettings
 from sepbench.harness.store import DATABASE, Workspace
 
@@ -32,7 +33,8 @@ def preview(settings: RunSettings) -> str:
     finally:
         if workspace is not None:
             workspace.close()
-    about = f"about {_words(total)}" if known else "unknown: some models have no recorded item yet"
+    unknown = "unknown: some models have no recorded item yet"
+    about = f"about {duration(total)}" if known else unknown
     return "\n".join([*lines, f"Separation time left: {about}."])
 
 
@@ -50,7 +52,7 @@ def _line(
     done, seconds = _recorded(cell, settings, workspace, set(positions))
     left = len(positions) - done
     estimate = None if seconds is None and left else (seconds or 0.0) * left
-    shown = "?" if estimate is None else _words(estimate)
+    shown = "?" if estimate is None else duration(estimate)
     return f"{head} {len(positions):8} {left:8}  {shown}", estimate
 
 
@@ -74,9 +76,3 @@ def _recorded(
     done = sum(row["scene_position"] in positions for row in whole)
     seconds = sum(row["separate_seconds"] for row in rows) / len(rows) if rows else None
     return done, seconds
-
-
-def _words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import inspect
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,19 +25,12 @@ from sepbench.harness.errors import (
     near_matches,
 )
 from sepbench.harness.identity import file_sha256, plain, source_digest
-from sepbench.harness.modules import source_file
 from sepbench.harness.probing.corpus import Corpus, corpus_of, read_corpus
 from sepbench.harness.probing.embed import Embedded, Source, embed_clips
-from sepbench.harness.probing.events import (
-    EventDetector,
-    EventLocator,
-    NamedDetector,
-    match_classes,
-)
-from sepbench.harness.probing.measure import draw_space, locations, measure, measure_events
+from sepbench.harness.probing.measure import draw_space, measure
+from sepbench.harness.probing.picture import NAMES, Projection
 from sepbench.harness.probing.published import published_for
 from sepbench.harness.probing.table import (
-    EVENTS,
     LINEAR,
     RETRIEVAL,
     ProbeRow,
@@ -54,7 +46,16 @@ from sepbench.harness.run.models import ModelRequest, find_open_weights
 from sepbench.harness.run.progress import RunProgress
 from sepbench.harness.stages.device import pick_device
 
-__all__ = ["ProbeRequest", "open_corpus", "probe", "probe_events", "render", "write_csv"]
+__all__ = [
+    "Corpus",
+    "ProbeRequest",
+    "ProbeTable",
+    "Projection",
+    "open_corpus",
+    "probe",
+    "render",
+    "write_csv",
+]
 
 # Corpora that are part of a dataset: name -> dataset, labels.
 SUBSETS = {
@@ -138,6 +139,7 @@ def probe(
     corpus: Corpus,
     *,
     pictures: Path | None = None,
+    projection: Projection = "tsne",
     written: Callable[[Path], None] = lambda path: None,
 ) -> ProbeTable:
     """Few-shot accuracy, retrieval and linear probe of each encoder; one that fails says so.
@@ -146,22 +148,26 @@ def probe(
         request: encoders and how.
         corpus: with one label a clip.
         pictures: folder for a picture an encoder.
+        projection: of the pictures.
         written: told each picture's path.
 
     Raises:
         UsageError: unknown names or settings, or a missing extra; before anything is embedded.
         NotApplicableError: clips with several labels.
     """
-    _require_packages(["scikit-learn", "matplotlib"] if pictures else ["scikit-learn"])
+    require_packages("scikit-learn", *(["matplotlib"] if pictures else []))
+    if pictures and projection == "umap":
+        require_packages("umap-learn")
     _ = corpus.labels  # several labels are refused before the long part
     opened = open_encoders(request)
     device = str(pick_device(request.device, "float32"))
 
     def one_row(one: OpenEncoder, progress: RunProgress) -> ProbeRow:
-        embedded = _embed(_embeddings(one, device), corpus, request, progress)
+        embedded = embed_corpus(_embeddings(one, device), corpus, request, progress)
         if pictures is not None:
-            path = pictures / f"{_file_name(one.label)}.png"
-            draw_space(path, embedded, corpus, f"{one.label} on {corpus.name}")
+            path = pictures / f"{file_name(one.label)}.png"
+            title = f"{one.label} on {corpus.name}, {NAMES[projection]}"
+            draw_space(path, embedded, corpus, title, projection)
             written(path)
         return measure(one.label, embedded, corpus, request.shots)
 
@@ -169,77 +175,9 @@ def probe(
         corpus=corpus.name,
         facts=corpus.facts,
         probes=(*(few_shot_name(shots) for shots in request.shots), RETRIEVAL, LINEAR),
-        rows=tuple(_rows(opened, corpus, one_row)),
-        published=tuple(published_for(corpus)),
+        rows=tuple(probe_rows(opened, corpus, one_row)),
+        published=published_for(corpus),
     )
-
-
-def probe_events(request: ProbeRequest, corpus: Corpus, *, locate: str | None = None) -> ProbeTable:
-    """Mean average precision of what event detectors say about whole clips.
-
-    Args:
-        request: encoders that are detectors too; `shots` is not used.
-        corpus: with one label or more a clip.
-        locate: id of a clip in which each of its classes is located.
-
-    Raises:
-        UsageError: as `probe`, or an encoder that tells no events, or no such clip.
-    """
-    _require_packages(["scikit-learn"])
-    clip = next((clip for clip in corpus.clips if clip.clip_id == locate), None)
-    if locate is not None and clip is None:
-        raise UnknownNameError("clip", locate, [clip.clip_id for clip in corpus.clips])
-    opened = [_detector(one, locating=clip is not None) for one in open_encoders(request)]
-    device = str(pick_device(request.device, "float32"))
-    notes: list[str] = []
-
-    def one_row(one: OpenEncoder, progress: RunProgress) -> ProbeRow:
-        matched = match_classes(corpus.classes, one.encoder.class_names)
-        source = _answers(one, device)
-        row, lines = measure_events(
-            one.label, _embed(source, corpus, request, progress), corpus, matched
-        )
-        notes.extend(lines)
-        if clip is not None:
-            source.load()
-            notes.extend(locations(one.label, one.encoder, clip, matched))
-        return row
-
-    return ProbeTable(
-        corpus=corpus.name,
-        facts=corpus.facts,
-        probes=(EVENTS,),
-        rows=tuple(_rows(opened, corpus, one_row)),
-        notes=tuple(notes),
-    )
-
-
-def _detector(one: OpenEncoder, *, locating: bool) -> OpenEncoder:
-    """The same, as a detector with names; those of AudioSet where it has none itself.
-
-    Raises:
-        UsageError: it tells no events, or not where.
-    """
-    encoder = one.encoder
-    if hasattr(encoder, "detect") and not hasattr(encoder, "clipwise"):
-        encoder = NamedDetector(encoder, _audioset_classes())
-    if not isinstance(encoder, EventLocator if locating else EventDetector):
-        needed = ("class_names", "clipwise", *(["locate"] if locating else []))
-        lacking = [name for name in needed if not hasattr(encoder, name)]
-        raise UsageError(
-            f"Encoder '{one.label}' tells no such events: it lacks {', '.join(lacking)}. "
-            "--sed is for sound event detectors."
-        )
-    return replace(one, encoder=encoder)
-
-
-def _audioset_classes() -> list[str]:
-    """AudioSet's 527 classes in its order."""
-    catalog = source_file("sepbench.datasets.catalog")
-    if catalog is None:
-        raise PluginError("sepbench.datasets has no files on disk, so AudioSet has no names here.")
-    text = (catalog.parent / "lists" / "audioset_classes.csv").read_text("utf-8")
-    return [row["display_name"] for row in csv.DictReader(text.splitlines())]
 
 
 def open_encoders(request: ProbeRequest) -> list[OpenEncoder]:
@@ -307,7 +245,7 @@ def _contents(value: Any) -> Any:
     return plain(value)
 
 
-def _rows(
+def probe_rows(
     opened: Sequence[OpenEncoder],
     corpus: Corpus,
     one_row: Callable[[OpenEncoder, RunProgress], ProbeRow],
@@ -336,20 +274,10 @@ def _embeddings(one: OpenEncoder, device: str) -> Source:
     )
 
 
-def _answers(one: OpenEncoder, device: str) -> Source:
-    return Source(
-        name=one.label,
-        sample_rate=one.encoder.card.sample_rate,
-        dimension=len(one.encoder.class_names),
-        identity={**one.identity, "output": "clipwise"},
-        load=partial(one.encoder.load, device),
-        encode=one.encoder.clipwise,
-    )
-
-
-def _embed(
+def embed_corpus(
     source: Source, corpus: Corpus, request: ProbeRequest, progress: RunProgress
 ) -> Embedded:
+    """The vectors of a corpus, the bar moved on with them."""
     before = 0
 
     def report(done: int) -> None:
@@ -363,11 +291,17 @@ def _embed(
     )
 
 
-def _require_packages(packages: Sequence[str]) -> None:
-    modules = {"scikit-learn": "sklearn"}
+def require_packages(*packages: str) -> None:
+    """Refuse before the long part what would fail after it.
+
+    Raises:
+        MissingExtraError: names the first one that is not installed, and its extra.
+    """
+    modules = {"scikit-learn": "sklearn", "umap-learn": "umap"}
     for package in packages:
         if importlib.util.find_spec(modules.get(package, package)) is None:
-            raise MissingExtraError("bench probe", package, "probe")
+            extra = "umap" if package == "umap-learn" else "probe"
+            raise MissingExtraError("bench probe", package, extra)
 
 
 def _cache_folder() -> Path:
@@ -375,5 +309,6 @@ def _cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "sepbench" / "embeddings"
 
 
-def _file_name(label: str) -> str:
+def file_name(label: str) -> str:
+    """A label as the name of a file."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", label)

@@ -10,14 +10,17 @@ from sepbench.harness.api import Dataset
 from sepbench.harness.compare import Comparison
 from sepbench.harness.compare import compare as compare_rows
 from sepbench.harness.run.corpora import open_dataset
-from sepbench.harness.run.grid import RunSummary, run_grid
+from sepbench.harness.run.grid import run_grid
 from sepbench.harness.run.models import complete_settings, make_model, open_class
+from sepbench.harness.run.report import open_board
+from sepbench.harness.run.summary import RunSummary
 from sepbench.harness.settings import resolve
 from sepbench.harness.store import Workspace
 from sepbench.harness.stored_scores import results_frame
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pandas.io.formats.style import Styler
 
 
 def load_baseline(name: str, *, device: str = "cpu", **settings: Any) -> Any:
@@ -77,6 +80,31 @@ def results(workspace: str | Path = "bench-results") -> pd.DataFrame:
         return results_frame(opened)
 
 
+def leaderboard(
+    workspace: str | Path = "bench-results", *, protocols: Sequence[str] | None = None
+) -> Styler:
+    """The tables of a workspace as a notebook shows them: a pandas Styler.
+
+    Args:
+        workspace: folder of the results.
+        protocols: names; default: all.
+    """
+    from sepbench.reports.frame import styled_table
+
+    with Workspace(Path(workspace)) as opened:
+        return styled_table(open_board(opened, protocols))
+
+
+def leaderboard_frame(
+    workspace: str | Path = "bench-results", *, protocols: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """The same as numbers: one row a row of a table and column, nothing rounded."""
+    from sepbench.reports.frame import board_frame
+
+    with Workspace(Path(workspace)) as opened:
+        return board_frame(open_board(opened, protocols))
+
+
 def compare(
     workspace: str | Path,
     a: str,
@@ -91,7 +119,7 @@ def compare(
         workspace: folder of the results.
         a: name of a row as in tables; "label@audio" where a label was asked in several ways.
         b: the other's.
-        metric: id; default: si_sdr where the protocol has it, else its first.
+        metric: id, or "all"; default: si_sdr where the protocol has it, else its first.
         protocol: only this one.
 
     Raises:

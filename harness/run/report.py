@@ -7,64 +7,103 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sepbench.harness.aggregate import tables
+from sepbench.harness.aggregate import Table, tables
 from sepbench.harness.compare import Comparison, compare_board
-from sepbench.harness.errors import PluginError, UsageError, WorkspaceError
+from sepbench.harness.errors import PluginError, WorkspaceError
+from sepbench.harness.item_scores import ScoreReader
+from sepbench.harness.marks import best_marks
 from sepbench.harness.published import read_published
 from sepbench.harness.run.board_items import BoardItems
 from sepbench.harness.run.breaking_down import breakdown_texts
 from sepbench.harness.run.catalogs import REPORTS
 from sepbench.harness.run.listening import KeptAudio
 from sepbench.harness.store import Workspace
-from sepbench.reports.contract import Leaderboard, Report
+from sepbench.reports.contract import DEFAULT_HEARD, Leaderboard, Report
 
 FOLDER = "reports"
+# Of a table; each takes a millisecond, or some where recordings are thousands and models failed.
+MOST_COMPARISONS = 30_000
 
 
 def open_board(workspace: Workspace, protocols: Sequence[str] | None = None) -> Leaderboard:
-    """The leaderboard of an open workspace: all protocols, or those named."""
-    return Leaderboard(tables=tables(workspace, protocols), provenance=_provenance(workspace))
+    """The leaderboard of an open workspace, with its comparisons: all protocols, or those named.
 
-
-def complete_board(workspace: Workspace, *, compared: bool = True) -> Leaderboard:
-    """The leaderboard with all that formats may show beside the tables.
-
-    Items and audio are read when a format asks for them, so the workspace has to stay open while
-    it writes. Comparisons are not: they are left out where `compared` is false.
+    The scores are read once, for tables and comparisons.
     """
-    board = open_board(workspace)
-    protocols = [table.protocol for table in board.tables] if compared else []
-    comparisons = [c for protocol in protocols for c in _compared(workspace, protocol)]
-    shown = list(board.tables)
-    return replace(
-        board,
+    return _board(workspace, ScoreReader(workspace), protocols)
+
+
+def _board(
+    workspace: Workspace, reader: ScoreReader, protocols: Sequence[str] | None = None
+) -> Leaderboard:
+    shown, comparisons = [], []
+    for table in tables(workspace, protocols, reader=reader):
+        found, notes = _compared(workspace, table, reader)
+        shown.append(replace(table, notes=(*table.notes, *notes)))
+        comparisons += found
+    return Leaderboard(
+        tables=shown,
+        provenance=_provenance(workspace),
         comparisons=comparisons,
-        published=read_published(),
-        items=BoardItems(workspace),
-        audio=KeptAudio(workspace, shown),
+        best=best_marks(shown, comparisons),
     )
 
 
-def _compared(workspace: Workspace, protocol: str) -> Sequence[Comparison]:
-    try:
-        return compare_board(workspace, protocol)
-    except UsageError:  # rows without a metric in common, or fewer than two of them
-        return ()
+def _compared(
+    workspace: Workspace, table: Table, reader: ScoreReader
+) -> tuple[list[Comparison], list[str]]:
+    """Every pair of the table's models by every metric, or why there are none."""
+    models = sum(row.role == "model" and row.status == "active" for row in table.rows)
+    metrics = sum(not column.improvement for column in table.columns)
+    count = models * (models - 1) // 2 * metrics
+    if count > MOST_COMPARISONS:
+        return [], [
+            f"{models} models are {count:,} comparisons by {metrics} metrics, more than the "
+            f"{MOST_COMPARISONS:,} that reports make: no value is marked as the best; "
+            "`bench compare A B` compares two"
+        ]
+    return compare_board(workspace, table.protocol, reader=reader), []
 
 
-def write_reports(folder: Path, formats: Sequence[str], output: Path | None = None) -> list[Path]:
+def complete_board(workspace: Workspace) -> Leaderboard:
+    """The leaderboard with all that formats may show beside the tables.
+
+    Items and audio are read when a format asks for them, so the workspace has to stay open while
+    it writes; items from the scores that the tables were made of.
+    """
+    reader = ScoreReader(workspace)
+    board = _board(workspace, reader)
+    return replace(
+        board,
+        published=read_published(),
+        items=BoardItems(workspace, reader),
+        audio=KeptAudio(workspace, list(board.tables)),
+    )
+
+
+def write_reports(
+    folder: Path,
+    formats: Sequence[str],
+    output: Path | None = None,
+    *,
+    heard: int | None = None,
+    items: Sequence[str] = (),
+) -> list[Path]:
     """Write reports of a workspace.
 
     Args:
         folder: the workspace.
         formats: names of report formats.
         output: where to; default the workspace's own `reports` folder.
+        heard: targets of a protocol that the page draws and plays; default a few.
+        items: more of them by name, "SCENE~TARGET".
 
     Returns:
         The files written.
 
     Raises:
         UnknownNameError: no such format.
+        UsageError: the page cannot draw an item that was named.
         WorkspaceError: no results there, or the folder cannot be written.
     """
     reports: list[Report] = [REPORTS.load(name) for name in formats]
@@ -74,9 +113,8 @@ def write_reports(folder: Path, formats: Sequence[str], output: Path | None = No
     target = output or folder / FOLDER
     try:
         with Workspace(folder) as workspace:
-            # Ten thousand draws a pair are not made for files that show tables alone.
-            compared = not all(getattr(report, "tables_alone", False) for report in reports)
-            board = complete_board(workspace, compared=compared)
+            most = DEFAULT_HEARD if heard is None else heard
+            board = replace(complete_board(workspace), most_heard=most, asked_for=tuple(items))
             target.mkdir(parents=True, exist_ok=True)
             return [path for report in reports for path in report.write(board, target)]
     except OSError as error:

@@ -6,6 +6,8 @@ import csv
 import io
 from collections.abc import Sequence
 
+from sepbench.harness.plain_text import escape_markdown, one_line
+
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
     """Columns side by side for a terminal; the first `left` ones start at the left."""
@@ -26,7 +28,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int =
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
     """A Markdown table; text from datasets cannot break it."""
     marks = [" --- " if k < left else " ---: " for k in range(len(header))]
-    lines = [list(map(escape, line)) for line in (header, *rows)]
+    lines = [list(map(escape_markdown, line)) for line in (header, *rows)]
     text = ["| " + " | ".join(line) + " |" for line in lines]
     return "\n".join([text[0], "|" + "|".join(marks) + "|", *text[1:]])
 
@@ -39,21 +41,21 @@ def csv_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return written.getvalue()
 
 
-def escape(text: str) -> str:
-    """Text that brings no markup and ends no cell."""
-    for character in "\\`*_|[]":
-        text = text.replace(character, "\\" + character)
-    return one_line(text.replace("&", "&amp;").replace("<", "&lt;"))
-
-
-def one_line(text: str) -> str:
-    """Without line breaks, tabs and doubled blanks."""
-    return " ".join(text.split())
-
-
 def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
     """A value for people, "–" where there is none."""
     if value is None:
         return "–"
     rounded = round(value, digits) + 0.0
     return f"{rounded:+.{digits}f}" if sign else f"{rounded:.{digits}f}"
+
+
+def p_value(value: float) -> str:
+    """A p-value for people; small ones only as such."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """A time for people: seconds below a minute and a half, then minutes, then hours."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -41,13 +41,20 @@ def _product_added_in_place(
 
 
 def count_parameters(model: Any) -> int | None:
-    """Parameters of the networks that an object or its encoders hold; None where there are none."""
+    """Parameters of the networks that an object or its encoders hold; None where there are none.
+
+    One that was made of others, for speed, may say of how many: `stands_for`.
+    """
     import torch
 
     networks = [held for held in _held(model) if isinstance(held, torch.nn.Module)]
     if not networks:
         return None
-    unique = {id(p): p.numel() for network in networks for p in network.parameters()}
+    unique = {
+        id(p): int(getattr(p, "stands_for", p.numel()))
+        for network in networks
+        for p in network.parameters()
+    }
     return sum(unique.values())
 
 

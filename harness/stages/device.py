@@ -1,4 +1,4 @@
-"""Devices and precisions: chosen, checked, described."""
+"""Devices and precisions: chosen, checked, described; and what their memory says."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from sepbench.harness.errors import SettingError
 def pick_device(name: str, precision: str) -> Any:
     """The torch device for a name, with matmul precision set.
 
+    Args:
+        name: torch's, or "auto": a GPU where there is one; "auto:1" the second of several.
+        precision: float32, tf32, bf16 or fp16.
+
     Raises:
         SettingError: no such device here, or one that does not offer the precision.
     """
     import torch
 
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("auto"):
+        name = name.replace("auto", "cuda") if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -53,6 +57,46 @@ def peak_memory(device: str) -> int:
     if device.startswith("cuda") and torch is not None:
         return int(torch.cuda.max_memory_allocated(device))
     return peak_resident()
+
+
+_MEMORY_WORDS = (
+    "out of memory",  # CUDA, and what libraries on top of it say
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "can't allocate memory",  # torch's allocator on the CPU
+    "not enough memory",
+    "Cannot allocate memory",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on the device or on the CPU."""
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (
+        torch is not None and isinstance(error, torch.OutOfMemoryError)
+    ):
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(
+        words in str(error) for words in _MEMORY_WORDS
+    )
+
+
+def release_memory() -> None:
+    """Give back what a failed call left behind."""
+    import gc
+
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def resident_bytes() -> int:
+    """Bytes of memory this process has now; its peak where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except OSError:
+        return peak_resident()
+    return pages * resource.getpagesize()
 
 
 def peak_resident() -> int:

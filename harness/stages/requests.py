@@ -17,6 +17,9 @@ class ModelSpec:
     Attributes:
         label: what tables call it; name: what the registry calls it.
         target: "module:Class", constructed with `settings`.
+        batch_size: None = the largest that fits and pays.
+        degrade: what may be done, in this order, where memory runs out: "chunks", "cpu".
+        postprocess: "module:Class" of the step over each scene's estimates, or "".
         compile: let torch compile the networks, where the model has `compile_network`.
     """
 
@@ -26,11 +29,12 @@ class ModelSpec:
     settings: Mapping[str, Any]
     device: str = "auto"
     precision: str = "float32"
-    batch_size: int = 8
+    batch_size: int | None = 8
     chunk_seconds: float = 60.0
     overlap_seconds: float = 2.0
-    threads: int = 1
+    degrade: tuple[str, ...] = ()
     compile: bool = False
+    postprocess: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,9 +64,16 @@ class SceneInput:
 
 @dataclass(kw_only=True, slots=True)
 class PairResult:
-    """How one estimate went; `failure` is None when `out` was written."""
+    """How one estimate went; `failure` is None when `out` was written.
+
+    Attributes:
+        exhausted: the failure is that memory ran out.
+        degraded: what was done to save memory and may show in the estimate, in words, or "".
+    """
 
     failure: Failure | None = None
     condition_seconds: float = 0.0
     separate_seconds: float = 0.0
     example_files: Mapping[str, str] = field(default_factory=dict)
+    exhausted: bool = False
+    degraded: str = ""

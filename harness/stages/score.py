@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,18 @@ import numpy as np
 
 from sepbench.harness.api import Samples, Undefined, Value
 from sepbench.harness.audio import write_wav
-from sepbench.harness.errors import STRANGER_ERRORS, BenchError, EstimateError, WorkspaceError
+from sepbench.harness.errors import (
+    STRANGER_ERRORS,
+    BenchError,
+    EstimateError,
+    StorageError,
+    WorkspaceError,
+)
 from sepbench.harness.metrics.catalog import card_of, score_scene
 from sepbench.harness.metrics.contract import ScoredItem, ScoredScene
 from sepbench.harness.records import Failure, Status
+from sepbench.harness.storage.places import as_remote
+from sepbench.harness.storage.remote_path import RemotePath
 
 # A score already recorded must come out again when metrics are added to an old result; estimates
 # of one cell agree within this much whatever the batch size or worker count.
@@ -128,7 +137,10 @@ def keep_estimate(estimate: Samples, sample_rate: int, folder: Path) -> str:
     sha256 = hashlib.sha256(f"{samples.shape} {sample_rate} ".encode() + samples.tobytes())
     name = sha256.hexdigest()
     path = folder / name[:2] / f"{name}.wav"
-    if not path.exists():
+    remote = as_remote(path)
+    if remote is not None:
+        _upload(remote, samples, sample_rate)
+    elif not path.exists():
         unfinished = path.with_name(f"{name}.{os.getpid()}.part.wav")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,6 +156,19 @@ def keep_estimate(estimate: Samples, sample_rate: int, folder: Path) -> str:
                 "without keep_audio."
             ) from error
     return name
+
+
+def _upload(path: RemotePath, samples: Samples, sample_rate: int) -> None:
+    """Write an estimate to storage, unless it is there whole already."""
+    buffer = io.BytesIO()
+    write_wav(buffer, samples, sample_rate)
+    data = buffer.getvalue()
+    try:
+        # Not every protocol writes whole or not at all; the length tells, as the name is a digest.
+        if path.size_now() != len(data):
+            path.write_bytes(data)
+    except StorageError as error:
+        raise WorkspaceError(f"The estimate cannot be kept: {error}") from error
 
 
 def _separable(metrics: Sequence[str]) -> bool:

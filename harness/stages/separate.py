@@ -1,39 +1,35 @@
 """Stage 3: from mixtures and queries to estimates, at the protocol's rate.
 
 Here, and not in the models, live resampling, channel policy, chunking with overlap and
-cross-fade, batching over scenes of equal length, precision, and the checks of what comes back.
+cross-fade, batching over scenes of equal length, precision, the checks of what comes back, and
+what is done where memory runs out: smaller batches, which change nothing, and then, where
+`degrade` allows it, shorter pieces or the CPU, which the estimate is marked with.
 
 Shapes: B batch, C channels, N samples at the protocol's rate, M samples at the model's rate.
 """
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sepbench.harness.api import QuerySeparator, Samples, SceneSeparator
-from sepbench.harness.errors import STRANGER_ERRORS, BaselineLoadError, EstimateError, PluginError
+from sepbench.harness.api import Samples
+from sepbench.harness.errors import STRANGER_ERRORS, BaselineLoadError, EstimateError
 from sepbench.harness.records import CellFacts, Failure
-from sepbench.harness.registry import import_target
+from sepbench.harness.stages.batching import BatchSizer, Shape
 from sepbench.harness.stages.condition import ConditionCache
-from sepbench.harness.stages.cost import count_flops, count_parameters
-from sepbench.harness.stages.device import autocast, pick_device, versions
+from sepbench.harness.stages.degrade import MilderWays
+from sepbench.harness.stages.device import is_out_of_memory, release_memory
+from sepbench.harness.stages.model import LoadedModel
+from sepbench.harness.stages.postprocess import PostprocessStage
 from sepbench.harness.stages.requests import ModelSpec, PairInput, PairResult, SceneInput
-from sepbench.harness.stages.signal import (
-    OverlapAdd,
-    channel_units,
-    chunk_starts,
-    resample,
-    stack_key,
-)
+from sepbench.harness.stages.signal import OverlapAdd, chunk_starts, resample, stack_key
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,13 +37,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _Pair:
-    """A pair under way at the model's rate."""
+    """A pair under way at the model's rate; `left` units of it are still to be separated."""
 
     scene: SceneInput
     source: PairInput
     result: PairResult
     condition: Any
     added: list[OverlapAdd] = field(default_factory=list)
+    left: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,73 +60,82 @@ class _Unit:
 class SeparationStage:
     """One model, loaded once, for many scenes.
 
-    Attributes:
-        facts: of the loaded model; the first batch adds what only use can tell (FLOPs, and the
-            parameters of encoders that load when they are first asked).
+    Args:
+        spec: how to make and run it.
+        learned: batch sizes that another process found for it.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, learned: Mapping[Shape, int] | None = None) -> None:
         self.spec = spec
-        self._model: Any = None
-        self._device: Any = None
+        self._loaded: LoadedModel | None = None
+        self._milder: MilderWays | None = None
         self._cache: ConditionCache | None = None
-        self._takes_seeds = False
-        self._used = False
-        self.facts: CellFacts | None = None
+        self._together: PostprocessStage | None = None
+        self._sizer = BatchSizer(spec.batch_size, learned)
+
+    @property
+    def facts(self) -> CellFacts | None:
+        """Of the loaded model, as far as they are known; None before `load`."""
+        return self._loaded.facts if self._loaded else None
+
+    @property
+    def wanted(self) -> int:
+        """Pairs that the next call of `separate` should bring."""
+        return self._sizer.wanted
+
+    @property
+    def learned(self) -> Mapping[Shape, int]:
+        """Batch sizes found so far, for another process of this model."""
+        return self._sizer.learned
 
     def load(self) -> CellFacts:
         """Make the model and put it on its device.
 
         Raises:
             BaselineLoadError: it cannot be made or loaded; the cause is chained.
+            PluginError: it is neither kind of separator.
         """
-        started = time.perf_counter()
         spec = self.spec
-        try:
-            self._device = pick_device(spec.device, spec.precision)
-            self._model = import_target(spec.target, f"model '{spec.label}'")(**spec.settings)
-            self._model.load(str(self._device))
-        except STRANGER_ERRORS as error:  # a stranger's loader may raise anything
-            raise BaselineLoadError(
-                f"Model '{spec.label}' cannot be loaded: {type(error).__name__}: {error}"
-            ) from error
-        if isinstance(self._model, SceneSeparator):
-            self._takes_seeds = True
-        elif isinstance(self._model, QuerySeparator):
-            self._cache = ConditionCache(self._model)
-            self._takes_seeds = "seeds" in inspect.signature(self._model.separate).parameters
-        else:
-            raise PluginError(
-                f"Model '{spec.label}' ({spec.target}) is neither a QuerySeparator (card, load, "
-                "condition, separate) nor a SceneSeparator (card, load, separate_scene)."
-            )
-        self.facts = CellFacts(
-            device=str(self._device),
-            precision=spec.precision,
-            parameters=count_parameters(self._model),
-            load_seconds=time.perf_counter() - started,
-            versions=versions(self._device),
-        )
-        return self.facts
+        loaded = LoadedModel(spec)
+        if loaded.by_query:
+            self._cache = ConditionCache(loaded.model)
+        if spec.postprocess:
+            try:
+                self._together = PostprocessStage(spec, loaded.device)
+            except STRANGER_ERRORS as error:  # a stranger's step may raise anything
+                raise BaselineLoadError(
+                    f"Model '{spec.label}' cannot be loaded: {type(error).__name__}: {error}"
+                ) from error
+        self._loaded, self._milder = loaded, MilderWays(self.spec, loaded)
+        return loaded.facts
 
     def separate(self, scenes: Sequence[SceneInput]) -> list[list[PairResult]]:
         """Write the estimates of all pairs; one that fails harms no other."""
         import torch
 
+        assert self._loaded is not None
         with torch.inference_mode():
             if self._cache is None:
-                return [self._separate_scene(scene) for scene in scenes]
-            return self._separate_pairs(scenes)
+                answers = [self._separate_scene(scene) for scene in scenes]
+            else:
+                answers = self._separate_pairs(scenes, self._cache)
+            self._loaded.transfers.settle()
+            if self._together is not None:
+                for scene, results in zip(scenes, answers, strict=True):
+                    self._together.run(scene, results)
+        return answers
 
     # --- one answer per query -----------------------------------------------------------
 
-    def _separate_pairs(self, scenes: Sequence[SceneInput]) -> list[list[PairResult]]:
-        assert self._cache is not None
+    def _separate_pairs(
+        self, scenes: Sequence[SceneInput], cache: ConditionCache
+    ) -> list[list[PairResult]]:
+        assert self._loaded is not None
+        assert self._milder is not None
         flat = [(scene, pair) for scene in scenes for pair in scene.pairs]
-        conditions = self._cache.get([pair.query for _, pair in flat])
         results: list[PairResult] = []
         ready: list[_Pair] = []
-        for (scene, pair), made in zip(flat, conditions, strict=True):
+        for (scene, pair), made in zip(flat, cache.get([p.query for _, p in flat]), strict=True):
             result = PairResult(
                 failure=made.failure,
                 condition_seconds=made.seconds,
@@ -138,133 +144,108 @@ class SeparationStage:
             results.append(result)
             if made.failure is None:
                 ready.append(_Pair(scene, pair, result, made.condition))
-        self._run(ready)
-        for done in ready:
-            if done.result.failure is None:
-                self._guard(done.result, partial(self._finish, done))
+        self._run(ready, self._loaded)
+        for under_way in ready:
+            for model, longest, words in self._milder.of(under_way.result, under_way.scene):
+                under_way.result.degraded = words
+                self._run([under_way], model, longest)
         counts = iter(results)
         return [[next(counts) for _ in scene.pairs] for scene in scenes]
 
-    def _to_model(self, samples: Samples, scene: SceneInput) -> list[Tensor]:
-        """A signal of the scene as the model's units at its rate: each (c, M)."""
-        import torch
-
-        card = self._model.card
-        audio = torch.from_numpy(samples).to(self._device)  # (C, N)
-        if card.sample_rate is not None:
-            audio = resample(audio, scene.sample_rate, card.sample_rate)
-        try:
-            units = channel_units(audio, card.channels, downmix=scene.downmix)
-        except EstimateError as error:
-            raise EstimateError(f"{self.spec.label} {error}") from None
-        short = card.min_samples - audio.shape[1]
-        return [torch.nn.functional.pad(u, (0, short)) if short > 0 else u for u in units]
-
-    def _run(self, pairs: Sequence[_Pair]) -> None:
-        """Separate all units, those of equal shape together, `batch_size` at a time."""
+    def _run(
+        self, pairs: Sequence[_Pair], model: LoadedModel, longest: float | None = None
+    ) -> None:
+        """Separate all units, those of equal shape together, as many at a time as is best."""
         groups: dict[Any, list[_Unit]] = defaultdict(list)
         mixtures: dict[int, list[Tensor]] = {}  # by scene: its queries share what is resampled
         for pair in pairs:
-            self._guard(pair.result, partial(self._cut, pair, groups, mixtures))
-        for key, units in groups.items():
-            step = self.spec.batch_size if key[2] is not None else 1
-            for first in range(0, len(units), step):
-                self._run_batch(units[first : first + step])
+            self._guard(pair.result, partial(self._cut, pair, groups, mixtures, model, longest))
+        for (channels, size, stackable), units in groups.items():
+            while units:
+                step = 1 if stackable is None else self._sizer.size((channels, size))
+                batch = [unit for unit in units[:step] if unit.pair.result.failure is None]
+                del units[:step]
+                if batch:
+                    self._run_batch(batch, model)
 
     def _cut(
-        self, pair: _Pair, groups: dict[Any, list[_Unit]], mixtures: dict[int, list[Tensor]]
+        self,
+        pair: _Pair,
+        groups: dict[Any, list[_Unit]],
+        mixtures: dict[int, list[Tensor]],
+        model: LoadedModel,
+        longest: float | None,
     ) -> None:
         scene = pair.scene
-        rate = self._model.card.sample_rate or scene.sample_rate
+        rate = model.card.sample_rate or scene.sample_rate
         if id(scene) not in mixtures:
-            mixtures[id(scene)] = self._to_model(scene.mixture, scene)
+            mixtures[id(scene)] = model.units(scene.mixture, scene)
+        pair.added, pair.left = [], 0
         for part, unit in enumerate(mixtures[id(scene)]):
             channels, total = unit.shape
-            size, overlap = self._chunk(total, rate)
-            pair.added.append(OverlapAdd(channels, total, size, overlap, self._device))
-            groups[(channels, size, stack_key(pair.condition))] += [
+            size, overlap = model.pieces(total, rate, longest)
+            pair.added.append(OverlapAdd(channels, total, size, overlap, model.device))
+            cut = [
                 _Unit(pair, part, start, unit[:, start : start + size])
                 for start in chunk_starts(total, size, overlap)
             ]
+            pair.left += len(cut)
+            groups[(channels, size, stack_key(pair.condition))] += cut
 
-    def _chunk(self, total: int, rate: int) -> tuple[int, int]:
-        """Length and overlap of the pieces of `total` samples."""
-        card, spec = self._model.card, self.spec
-        overlap = round(spec.overlap_seconds * rate)
-        if card.chunking != "harness":
-            return total, overlap
-        return min(max(card.min_samples, round(spec.chunk_seconds * rate)), total), overlap
-
-    def _run_batch(self, units: Sequence[_Unit]) -> None:
-        units = [unit for unit in units if unit.pair.result.failure is None]
-        if not units:
-            return
-        started = time.perf_counter()
-        try:
-            estimates = self._call(units)  # (B, c, M')
-        except STRANGER_ERRORS as error:  # a stranger's network may raise anything
-            if len(units) == 1:
-                units[0].pair.result.failure = Failure.of(error)
-            else:  # find out whose fault it is
-                for unit in units:
-                    self._run_batch([unit])
-            return
-        share = (time.perf_counter() - started) / len(units)
-        for unit, estimate in zip(units, estimates, strict=True):
-            unit.pair.result.separate_seconds += share
-            unit.pair.added[unit.part].add(estimate, unit.start)
-
-    def _call(self, units: Sequence[_Unit]) -> Tensor:
+    def _run_batch(self, units: Sequence[_Unit], model: LoadedModel) -> None:
         import torch
 
-        mixture = torch.stack([unit.audio for unit in units])  # (B, c, M')
-        conditions = [unit.pair.condition for unit in units]
-        condition: Any = conditions[0]
-        if stack_key(condition) is not None:
-            condition = torch.stack(conditions).to(self._device)  # (B, …)
-        seeds = {"seeds": [unit.pair.source.seed for unit in units]} if self._takes_seeds else {}
-        work = mixture.shape[0] * mixture.shape[-1]
-        with autocast(self._device, self.spec.precision), self._first_use(work):
-            estimates = self._model.separate(mixture, condition, **seeds)
-        return self._checked(estimates, tuple(mixture.shape))
-
-    @contextmanager
-    def _first_use(self, num_samples: int) -> Iterator[None]:
-        """Around the first call of a network: count its work, then compile it if asked to.
-
-        Args:
-            num_samples: that the call separates, times queries.
-        """
-        if self._used or self.facts is None or self.facts.parameters is None:
-            yield
+        started = time.perf_counter()
+        failure: Failure | None = None
+        exhausted = False
+        try:
+            estimates = model.separate(
+                torch.stack([unit.audio for unit in units]),  # (B, c, M')
+                [unit.pair.condition for unit in units],
+                [unit.pair.source.seed for unit in units],
+            )
+            model.transfers.synchronize()
+        except STRANGER_ERRORS as error:  # a stranger's network may raise anything
+            failure, exhausted = Failure.of(error), is_out_of_memory(error)
+        # Outside the handler: what the failed call had made is free only now.
+        if failure is not None:
+            self._split(units, model, failure, exhausted=exhausted)
             return
-        with count_flops() as counted:
-            yield
-        self._used = True
-        rate = self._model.card.sample_rate
-        seconds = num_samples / rate if rate else 0.0
-        compiled = self.spec.compile and hasattr(self._model, "compile_network")
-        if compiled:
-            import torch._dynamo
+        seconds = time.perf_counter() - started
+        self._sizer.timed(_shape(units[0]), len(units), seconds)
+        for unit, estimate in zip(units, estimates, strict=True):
+            pair = unit.pair
+            pair.result.separate_seconds += seconds / len(units)
+            pair.added[unit.part].add(estimate, unit.start)
+            pair.left -= 1
+            if not pair.left:
+                self._guard(pair.result, partial(self._finish, pair, model))
 
-            # A kernel that cannot be built leaves its part of the network as it was.
-            torch._dynamo.config.suppress_errors = True
-            self._model.compile_network()
-        self.facts = replace(
-            self.facts,
-            parameters=count_parameters(self._model),
-            flops_per_second=counted.flops / seconds if seconds else None,
-            compiled=compiled,
-        )
+    def _split(
+        self, units: Sequence[_Unit], model: LoadedModel, failure: Failure, *, exhausted: bool
+    ) -> None:
+        """A call failed: half of it where memory ran out, else one by one; one alone has failed."""
+        if exhausted:
+            release_memory()
+        if len(units) == 1:
+            result = units[0].pair.result
+            result.failure, result.exhausted = failure, exhausted
+            return
+        if exhausted:
+            self._sizer.too_large(_shape(units[0]), len(units))
+        step = -(-len(units) // 2) if exhausted else 1
+        for first in range(0, len(units), step):
+            part = [u for u in units[first : first + step] if u.pair.result.failure is None]
+            if part:
+                self._run_batch(part, model)
 
-    def _finish(self, pair: _Pair) -> None:
+    def _finish(self, pair: _Pair, model: LoadedModel) -> None:
         """Channels together, back to the protocol's rate and length, written out."""
         import torch
 
-        channels, length = pair.scene.mixture.shape
         estimate = torch.cat([added.result() for added in pair.added])  # (c·parts, M)
-        rate = self._model.card.sample_rate or pair.scene.sample_rate
-        self._write(pair.source.out, estimate, rate, pair.scene.sample_rate, channels, length)
+        pair.added = []
+        self._write(pair.scene, pair.source, pair.result, estimate, model)
 
     # --- everything about a scene at once -----------------------------------------------
 
@@ -276,105 +257,123 @@ class SeparationStage:
     def _run_scene(
         self, scene: SceneInput, pairs: Sequence[PairInput], results: Sequence[PairResult]
     ) -> None:
+        assert self._loaded is not None
+        assert self._milder is not None
         started = time.perf_counter()
-        failure = self._guard(results[0], partial(self._call_scene, scene, pairs, results))
-        if failure is not None and len(pairs) > 1 and not self._model.card.joint:
+        self._try_scene(scene, pairs, results, self._loaded)
+        if results[0].failure is not None and len(pairs) > 1 and not self._loaded.card.joint:
             for pair, result in zip(pairs, results, strict=True):  # find out whose fault it is
-                result.failure = None
+                result.failure, result.exhausted = None, False
                 self._run_scene(scene, [pair], [result])
             return
+        for model, longest, words in self._milder.of(results[0], scene):
+            for result in results:
+                result.failure, result.degraded = None, words
+            self._try_scene(scene, pairs, results, model, longest)
+        if results[0].exhausted:  # nothing helped; all share the one call
+            for result in results:
+                result.failure, result.degraded = results[0].failure, ""
         share = (time.perf_counter() - started) / len(pairs)
         for result in results:
-            result.failure = failure or result.failure
             result.separate_seconds = share
 
-    def _call_scene(
-        self, scene: SceneInput, pairs: Sequence[PairInput], results: Sequence[PairResult]
+    def _try_scene(
+        self,
+        scene: SceneInput,
+        pairs: Sequence[PairInput],
+        results: Sequence[PairResult],
+        model: LoadedModel,
+        longest: float | None = None,
     ) -> None:
+        """All pairs get their estimates, or the failure of the call they share."""
+        failure: Failure | None = None
+        exhausted = False
+        try:
+            estimates = self._call_scene(scene, pairs, model, longest)
+            model.transfers.synchronize()
+        except STRANGER_ERRORS as error:  # whatever a model does, it is these items' failure
+            failure, exhausted = Failure.of(error), is_out_of_memory(error)
+        if failure is not None:
+            if exhausted:
+                release_memory()
+            for result in results:
+                result.failure, result.exhausted = failure, exhausted
+            return
+        for pair, result, estimate in zip(pairs, results, estimates, strict=True):
+            write = partial(self._write, scene, pair, result, estimate, model)
+            self._guard(result, write)
+
+    def _call_scene(
+        self,
+        scene: SceneInput,
+        pairs: Sequence[PairInput],
+        model: LoadedModel,
+        longest: float | None,
+    ) -> Tensor:
+        """Estimates (Q, c·parts, M)."""
         import torch
 
-        card = self._model.card
-        rate = card.sample_rate or scene.sample_rate
+        rate = model.card.sample_rate or scene.sample_rate
         references: list[list[Tensor]] = []  # Q lists of units
-        if card.needs_references:
+        if model.card.needs_references:
             silence = np.zeros_like(scene.mixture)
             for pair in pairs:
                 known = silence if pair.reference is None else pair.reference
-                references.append(self._to_model(known, scene))
-        parts = [
-            self._call_unit(unit, rate, pairs, [units[number] for units in references])
-            for number, unit in enumerate(self._to_model(scene.mixture, scene))
-        ]
-        channels, length = scene.mixture.shape
-        estimates = torch.cat(parts, dim=1)  # (Q, c·parts, M)
-        for pair, result, estimate in zip(pairs, results, estimates, strict=True):
-            write = partial(self._write, pair.out, estimate, rate, scene.sample_rate)
-            self._guard(result, partial(write, channels, length))
-
-    def _call_unit(
-        self, unit: Tensor, rate: int, pairs: Sequence[PairInput], references: Sequence[Tensor]
-    ) -> Tensor:
-        """One unit (c, M), chunk by chunk -> (Q, c, M)."""
-        import torch
-
-        channels, total = unit.shape
-        size, overlap = self._chunk(total, rate)
-        added = OverlapAdd(len(pairs) * channels, total, size, overlap, self._device)
-        for start in chunk_starts(total, size, overlap):
-            # Copies: a model may work in place, and the scene is still to be scored.
-            cut = [signal[:, start : start + size].clone() for signal in (unit, *references)]
-            work = len(pairs) * cut[0].shape[-1]
-            with autocast(self._device, self.spec.precision), self._first_use(work):
-                estimates = self._model.separate_scene(
-                    cut[0],
-                    [pair.query for pair in pairs],
-                    references=torch.stack(cut[1:]) if references else None,
-                    seeds=[pair.seed for pair in pairs],
-                )
-            checked = self._checked(estimates, (len(pairs), *cut[0].shape))
-            added.add(checked.flatten(0, 1), start)
-        return added.result().reshape(len(pairs), channels, total)
+                references.append(model.units(known, scene))
+        parts = []
+        for number, unit in enumerate(model.units(scene.mixture, scene)):
+            channels, total = unit.shape
+            size, overlap = model.pieces(total, rate, longest)
+            added = OverlapAdd(len(pairs) * channels, total, size, overlap, model.device)
+            for start in chunk_starts(total, size, overlap):
+                # Copies: a model may work in place, and the scene is still to be scored.
+                signals = (unit, *(units[number] for units in references))
+                cut = [signal[:, start : start + size].clone() for signal in signals]
+                known_cut = torch.stack(cut[1:]) if references else None
+                made = model.separate_scene(cut[0], pairs, known_cut)
+                added.add(made.flatten(0, 1), start)
+            parts.append(added.result().reshape(len(pairs), channels, total))
+        return torch.cat(parts, dim=1)
 
     # --- shared -------------------------------------------------------------------------
 
     def _write(
-        self, out: Samples, estimate: Tensor, rate: int, protocol_rate: int, channels: int, n: int
+        self,
+        scene: SceneInput,
+        source: PairInput,
+        result: PairResult,
+        estimate: Tensor,
+        model: LoadedModel,
     ) -> None:
+        """Back to the protocol's rate, channels and length, and off the device."""
         import torch
 
-        estimate = resample(estimate, rate, protocol_rate)[:, :n]
+        channels, length = scene.mixture.shape
+        rate = model.card.sample_rate or scene.sample_rate
+        estimate = resample(estimate, rate, scene.sample_rate)[:, :length]
         if estimate.shape[0] != channels:  # downmixed for the model, or spread over its channels
             estimate = estimate.mean(0, keepdim=True).expand(channels, -1)
-        estimate = torch.nn.functional.pad(estimate, (0, n - estimate.shape[1]))
-        if not bool(torch.isfinite(estimate).all()):
-            raise EstimateError(f"{self.spec.label} returned NaN or infinite samples.")
-        out[...] = estimate.cpu().numpy()
+        estimate = torch.nn.functional.pad(estimate, (0, length - estimate.shape[1]))
+        arrived = partial(self._arrived, source.out, result)
+        model.transfers.download(estimate, arrived)
 
-    def _checked(self, estimates: object, shape: tuple[int, ...]) -> Tensor:
-        import torch
-
-        if not isinstance(estimates, torch.Tensor):
-            raise EstimateError(
-                f"{self.spec.label} returned {type(estimates).__name__}; expected a tensor."
-            )
-        if not estimates.is_floating_point():
-            raise EstimateError(
-                f"{self.spec.label} returned {estimates.dtype}; expected floating-point samples."
-            )
-        if tuple(estimates.shape) != shape:
-            raise EstimateError(
-                f"{self.spec.label} returned shape {tuple(estimates.shape)}; expected {shape} "
-                "(estimates are as long as the mixture, one for each query)."
-            )
-        return estimates.float().to(self._device)
+    def _arrived(self, out: Samples, result: PairResult, estimate: Tensor) -> None:
+        samples = estimate.numpy()
+        if np.isfinite(samples).all():
+            out[...] = samples
+        else:
+            text = f"{self.spec.label} returned NaN or infinite samples."
+            result.failure = Failure.of(EstimateError(text))
 
     @staticmethod
-    def _guard(result: PairResult, step: Callable[[], None]) -> Failure | None:
+    def _guard(result: PairResult, step: Callable[[], None]) -> None:
         try:
             step()
-        except (
-            STRANGER_ERRORS
-        ) as error:  # whatever a model's output does, it is that item's failure
+        except STRANGER_ERRORS as error:  # whatever a model's output does, it is its item's failure
             result.failure = Failure.of(error)
-            return result.failure
-        return None
+            result.exhausted = is_out_of_memory(error)
+
+
+def _shape(unit: _Unit) -> Shape:
+    channels, samples = unit.audio.shape
+    return (channels, samples)

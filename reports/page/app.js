@@ -11,8 +11,11 @@ sepbench.app = (() => {
     const words = new URLSearchParams();
     if (state.board.protocols.length > 1) words.set("protocol", state.protocol.protocol);
     words.set("metric", state.metric);
+    const chosen = sepbench.active().find((row) => row.id === state.model);
+    if (chosen) words.set("model", sepbench.nameOf(chosen));
     if (state.item !== null) words.set("item", sepbench.itemKey(state.items, state.item));
     if (state.item !== null && state.source) words.set("source", state.source);
+    if (state.item !== null && state.view !== "all") words.set("view", state.view);
     return `#${words.toString().replaceAll("%7E", "~")}`;
   }
   function remember() {
@@ -24,6 +27,7 @@ sepbench.app = (() => {
     state.protocol = protocol;
     state.item = null;
     state.items = null;
+    state.model = null;
     const names = protocol.columns.map((column) => column.name);
     state.metric = names.includes(metric) ? metric : names.includes("si_sdri") ? "si_sdri" : names[0] ?? null;
     pick("protocol").value = protocol.protocol;
@@ -40,8 +44,9 @@ sepbench.app = (() => {
     }
     if (state.protocol !== protocol) return;
     sepbench.charts.offerCosts();
-    sepbench.charts.render();
+    const drawn = sepbench.charts.render();
     sepbench.explorer.reset(new URLSearchParams(location.hash.slice(1)).has("item"));
+    await drawn;
   }
 
   function showMetric(name) {
@@ -79,8 +84,11 @@ sepbench.app = (() => {
       pick("metric").value = words.get("metric");
       showMetric(words.get("metric"));
     }
+    const chosen = sepbench.active().find((row) => sepbench.nameOf(row) === words.get("model"));
+    if (state.items && (chosen?.id ?? null) !== state.model) await sepbench.charts.choose(chosen?.id ?? state.model);
     silent = false;
     state.source = words.get("source");
+    state.view = words.get("view") === "trio" ? "trio" : "all";
     if (!words.get("item") || !state.items) return;
     const place = state.items.scene.findIndex((_, k) => sepbench.itemKey(state.items, k) === words.get("item"));
     if (place < 0) { pick("items-remarks").textContent = `This page has no item ${words.get("item")}.`; return; }
@@ -90,6 +98,7 @@ sepbench.app = (() => {
   function theme(value) {
     document.documentElement.dataset.theme = value;
     try { localStorage.setItem("sepbench-theme", value); } catch { /* a page on disk may have no storage */ }
+    if (state.items) sepbench.charts.render();
   }
   function turnTheme() {
     const now = document.documentElement.dataset.theme;
@@ -113,6 +122,8 @@ sepbench.app = (() => {
       j: () => sepbench.explorer.step(1),
       k: () => sepbench.explorer.step(-1),
       m: () => sepbench.player.toggleMatch(),
+      v: () => sepbench.explorer.toggleView(),
+      r: () => sepbench.explorer.toggleResiduals(),
       ArrowLeft: () => sepbench.player.nudge(-0.5),
       ArrowRight: () => sepbench.player.nudge(0.5),
       " ": () => sepbench.player.toggle(),
@@ -143,7 +154,11 @@ sepbench.app = (() => {
   async function start() {
     try { theme(localStorage.getItem("sepbench-theme") || "auto"); } catch { /* none */ }
     const protocols = state.board.protocols;
-    if (!protocols.length) { pick("board-over").textContent = "No results yet."; return; }
+    if (!protocols.length) {
+      pick("board-over").textContent = "No results yet: bench run makes some.";
+      document.body.classList.add("bare", "ready");
+      return;
+    }
     pick("protocol").replaceChildren(...protocols.map((each) => el("option", { value: each.protocol, text: each.protocol === each.dataset ? each.protocol : `${each.dataset} · ${each.protocol}` })));
     pick("protocol-field").hidden = protocols.length < 2;
     sepbench.leaderboard.start();
@@ -156,8 +171,12 @@ sepbench.app = (() => {
     document.addEventListener("keydown", keys);
     document.addEventListener("scroll", sepbench.draw.hideTip, { passive: true, capture: true });
     addEventListener("hashchange", follow);
-    let waiting = 0;
-    addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => state.items && sepbench.charts.render(), 150); });
+    // A phone's bars come and go: only another width asks for other charts.
+    let waiting = 0, width = innerWidth;
+    addEventListener("resize", () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => { if (state.items && innerWidth !== width) { width = innerWidth; sepbench.charts.render(); } }, 150);
+    });
     watchSections();
     await follow();
     if (!state.protocol) await showProtocol(protocols[0], null);

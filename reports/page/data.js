@@ -4,7 +4,8 @@ window.sepbench = (() => {
   const PIECE = 2000;
   const waiting = new Map();
   const state = {
-    board: null, protocol: null, items: null, metric: null, item: null, source: null, parts: [],
+    board: null, protocol: null, items: null, metric: null, item: null, source: null, view: "all",
+    model: null,
   };
 
   function receive(name, value) {
@@ -32,7 +33,7 @@ window.sepbench = (() => {
   async function loadItems(protocol) {
     const pieces = await Promise.all(protocol.pieces.map(loadPiece));
     const items = { scene: [], target: [], label: [], absent: new Set(), attributes: [],
-      cells: new Map(), media: null, mediaFolder: "" };
+      cells: new Map(), media: null, mediaFolder: "", examples: {}, kept: new Set() };
     for (const piece of pieces) {
       if (piece.kind === "targets") {
         for (const key of ["scene", "target", "label", "attributes"]) {
@@ -40,7 +41,10 @@ window.sepbench = (() => {
         }
         piece.absent.forEach((place) => items.absent.add(place));
       } else if (piece.kind === "cell") addCell(items, piece);
-      else if (piece.kind === "media") { items.media = piece.targets; items.mediaFolder = piece.folder; }
+      else if (piece.kind === "media") {
+        items.media = piece.targets; items.mediaFolder = piece.folder; items.examples = piece.examples;
+        items.kept = piece.kept === "all" ? { has: () => true } : new Set(piece.kept);
+      }
     }
     return items;
   }

@@ -1,8 +1,8 @@
-// Elements, SVG, scales, tooltips: what all charts are drawn with. Text only ever enters as text.
+// Elements, small marks, scales, tooltips. Text only ever enters as text.
 "use strict";
 sepbench.draw = (() => {
   const SVG = "http://www.w3.org/2000/svg";
-  const COLOURS = 8;
+  const COLOURS = 12;
 
   function fill(node, attributes, children) {
     for (const [key, value] of Object.entries(attributes || {})) {
@@ -25,6 +25,13 @@ sepbench.draw = (() => {
     if (row.role !== "model") return row.role === "lower" ? "var(--bound-low)" : "var(--bound-high)";
     const place = sepbench.models().findIndex((each) => each.id === row.id);
     return `var(--c${place % COLOURS})`;
+  }
+
+  // A dot for a model, a square for the lower bound, a diamond for the upper, as in legends.
+  function mark(row, x, y, r) {
+    const look = { class: `mark ${row.role}`, fill: colour(row) };
+    if (row.role === "model") return svg("circle", { ...look, cx: x, cy: y, r });
+    return svg("rect", { ...look, x: x - r, y: y - r, width: 2 * r, height: 2 * r, rx: 1, transform: row.role === "upper" ? `rotate(45 ${x} ${y})` : null });
   }
 
   function fmt(value, digits = 2) {
@@ -75,18 +82,19 @@ sepbench.draw = (() => {
     tip.style.left = `${left}px`;
     tip.style.top = `${above > 8 ? above : box.bottom + 8}px`;
   }
-  function tipped(node, lines, focusable = true) {
+  function tipped(node, lines, role = "img") {
     node.addEventListener("pointerenter", () => showTip(node, lines));
     node.addEventListener("pointerleave", () => { tip.hidden = true; });
-    if (focusable) {
+    if (role) {
       node.setAttribute("tabindex", "0");
-      node.setAttribute("role", "img");
+      node.setAttribute("role", role);
       node.setAttribute("aria-label", lines.join("; "));
       node.addEventListener("focus", () => showTip(node, lines));
       node.addEventListener("blur", () => { tip.hidden = true; });
     }
     return node;
   }
+  const clip = (text, most) => (text.length > most ? `${text.slice(0, Math.max(1, most - 1))}…` : text);
   const hideTip = () => { tip.hidden = true; };
   const empty = (text) => el("p", { class: "empty", text });
   const unitOf = (column) => (column.unit ? ` [${column.unit}]` : "");
@@ -96,5 +104,5 @@ sepbench.draw = (() => {
       el("span", {}, [el("i", { class: `dot ${row.role}`, vars: { "--dot": colour(row) } }), sepbench.nameOf(row)])));
   }
 
-  return { el, svg, colour, fmt, signed, ticks, scale, extent, quantile, tipped, showTip, hideTip, empty, unitOf, legend };
+  return { el, svg, colour, fmt, signed, ticks, scale, extent, quantile, tipped, showTip, hideTip, empty, unitOf, legend, mark, clip };
 })();

@@ -132,12 +132,15 @@ sepbench.explorer = (() => {
   function scoreTable(place) {
     const items = state.items, columns = state.protocol.columns;
     const rows = [];
+    const cells = sepbench.active().map((row) => items.cells.get(row.id));
+    // Queries stand in the table where they differ; one for all stands above it.
+    const asked = new Set(cells.flatMap((cell) => (cell?.byTarget.get(place) || []).map((at) => cell.queries[at])).filter(Boolean));
     for (const row of sepbench.active()) {
       const cell = items.cells.get(row.id);
       for (const at of cell?.byTarget.get(place) || []) {
         const failed = cell.failures.get(at);
         rows.push(el("tr", { class: row.role }, [
-          el("th", { scope: "row" }, [el("i", { class: `dot ${row.role}`, vars: { "--dot": colour(row) } }), el("span", { text: row.label }), cell.queries[at] ? el("small", { text: cell.queries[at] }) : null]),
+          el("th", { scope: "row" }, [el("i", { class: `dot ${row.role}`, vars: { "--dot": colour(row) } }), el("span", { text: row.label }), cell.queries[at] && asked.size > 1 ? el("small", { text: cell.queries[at] }) : null]),
           ...(failed ? [el("td", { class: "failure", colspan: columns.length, text: failed })] : columns.map((column) => {
             const value = cell.values[column.name]?.[at];
             const reason = cell.reasons.get(at)?.[column.name];
@@ -148,7 +151,7 @@ sepbench.explorer = (() => {
       }
     }
     return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Scores of this item" }, el("table", { class: "scores" }, [
-      el("thead", {}, el("tr", {}, [el("th", { scope: "col", text: "Model and query" }), ...columns.map((column) => el("th", { scope: "col", class: "num", title: column.identity }, [column.title, column.unit ? el("small", { text: column.unit }) : null]))])),
+      el("thead", {}, el("tr", {}, [el("th", { scope: "col", text: asked.size > 1 ? "Model and query" : "Model" }), ...columns.map((column) => el("th", { scope: "col", class: "num", title: column.identity }, [column.title.split(" (")[0], el("small", { text: [column.title.split(" (")[1]?.slice(0, -1), column.unit].filter(Boolean).join(", ") })]))])),
       el("tbody", {}, rows)]));
   }
 
@@ -168,23 +171,79 @@ sepbench.explorer = (() => {
     const media = state.items.media?.[place];
     if (!media) {
       sepbench.player.close();
-      return [el("p", { class: "note", text: state.items.media ? "This item was not drawn: above it says how many are, and which." : state.protocol.remarks.join(" ") })];
+      return [notDrawn(place)];
     }
     const several = media.sources.some((source) => source.query > 0);
     const names = media.sources.map((source) => naming(source, several));
-    const { transport, tiles } = sepbench.player.build(media, `${state.items.mediaFolder}/${place}`, names, state.source, (file) => { state.source = file; sepbench.app.remember(); });
-    const grid = el("div", { class: `tiles${residuals ? " with-residuals" : ""}` }, tiles);
-    const toggle = el("button", { type: "button", class: "toggle", id: "residuals", "aria-pressed": String(residuals), text: "Residuals", title: "What each model left behind: mixture − estimate", onclick: () => {
-      residuals = !residuals;
-      grid.classList.toggle("with-residuals", residuals);
-      toggle.setAttribute("aria-pressed", String(residuals));
-    } });
-    transport.append(toggle);
-    return [transport, grid, el("p", { class: "small caption", text: `Mel spectrograms on one colour scale, 0 dB (bright) = the mixture's loudest band, −70 dB (dark); ${part(media)} at ${(media.rate / 1000).toLocaleString("en")} kHz. A click in a picture moves the position. Residual: mixture − estimate.` })];
+    const { transport, tiles } = sepbench.player.build(media, `${state.items.mediaFolder}/${place}`, names, state.source, (file) => { state.source = file; arrangeTiles(); sepbench.app.remember(); });
+    const grid = el("div", { class: "tiles", id: "tiles" }, tiles);
+    transport.append(
+      el("button", { type: "button", class: "toggle", id: "trio", text: "Trio", title: "Mixture, target and one estimate side by side (v)", onclick: toggleView }),
+      el("button", { type: "button", class: "toggle", id: "residuals", text: "Residuals", title: "What each model left behind: mixture − estimate (r)", onclick: toggleResiduals }),
+    );
+    const choices = media.sources.flatMap((source, k) => (source.kind === "estimate"
+      ? [el("button", { type: "button", class: "toggle chip", "data-chip": source.file, onclick: () => sepbench.player.select(k) }, [el("i", { class: `dot ${names[k].role}`, vars: { "--dot": names[k].colour } }), names[k].title])]
+      : []));
+    const scale = el("span", { class: "scale" }, ["−70 dB", el("i", { "aria-hidden": "true" }), "0 dB"]);
+    return [transport, el("div", { class: "chips", id: "chips", role: "group", "aria-label": "Estimate beside mixture and target" }, choices), grid,
+      el("p", { class: "small caption" }, [scale, ` Mel spectrograms of one colour scale; 0 dB is the mixture's loudest band. ${part(media)} at ${(media.rate / 1000).toLocaleString("en")} kHz. A click in a picture moves the position. Residual: mixture − estimate.`])];
+  }
+
+  // The estimate that the trio shows: the one last listened to, else the first.
+  let beside = null;
+  function arrangeTiles() {
+    const tiles = [...document.querySelectorAll("#tiles .tile")];
+    if (!tiles.length) return;
+    const estimates = tiles.filter((tile) => tile.classList.contains("estimate")).map((tile) => tile.dataset.source);
+    const heard = (state.source || "").replace("residual-", "estimate-");
+    if (estimates.includes(heard)) beside = heard;
+    if (!estimates.includes(beside)) beside = estimates[0] ?? null;
+    const trio = state.view === "trio";
+    const grid = document.getElementById("tiles");
+    grid.classList.toggle("trio", trio);
+    grid.classList.toggle("with-residuals", residuals);
+    grid.dataset.count = residuals ? tiles.length : tiles.filter((tile) => !tile.classList.contains("residual")).length;
+    tiles.forEach((tile) => tile.classList.toggle("beside", tile.dataset.source.replace("residual-", "estimate-") === beside));
+    const chips = document.getElementById("chips");
+    chips.hidden = !trio || estimates.length < 2;
+    chips.querySelectorAll("button").forEach((chip) => chip.setAttribute("aria-pressed", String(chip.dataset.chip === beside)));
+    document.getElementById("trio").setAttribute("aria-pressed", String(trio));
+    document.getElementById("residuals").setAttribute("aria-pressed", String(residuals));
+  }
+  function toggleView() {
+    state.view = state.view === "trio" ? "all" : "trio";
+    arrangeTiles();
+    sepbench.app.remember();
+  }
+  function toggleResiduals() {
+    residuals = !residuals;
+    arrangeTiles();
+  }
+
+  // Text for a shell, whatever a dataset calls its scenes.
+  const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  function notDrawn(place) {
+    const items = state.items;
+    if (!items.media) return el("p", { class: "note", text: state.protocol.remarks.join(" ") });
+    if (!items.kept.has(place)) return el("p", { class: "note", text: "No estimate of this item was kept, so there is nothing to hear: bench run --keep-audio keeps them." });
+    return el("div", { class: "note" }, [
+      el("p", { text: "This item has no pictures and no sound on this page yet. To add it, or all of them:" }),
+      el("pre", { tabindex: "0" }, [el("code", { text: `bench report --format html --item ${quoted(sepbench.itemKey(items, place))}\nbench report --format html --heard all` })]),
+    ]);
+  }
+
+  // The query's audio examples: each plays by itself, as loud as the sources.
+  function examples(place) {
+    const media = state.items.media?.[place];
+    if (!media?.examples.length) return null;
+    return el("div", { class: "examples" }, [
+      el("span", { class: "quiet", text: "asked by example:" }),
+      ...media.examples.map((id) => el("button", { type: "button", class: "toggle example", "data-example": id, "aria-pressed": "false", title: "Play this example of the query", onclick: (event) => sepbench.player.hear(`${state.items.mediaFolder}/${state.items.examples[id].file}.flac`, state.items.examples[id], event.currentTarget) }, [el("i", { class: "tri", "aria-hidden": "true" }), id])),
+    ]);
   }
 
   function part(media) {
-    if (media.whole <= media.seconds) return `${media.seconds.toFixed(1)} s`;
+    if (media.whole <= media.seconds) return `${media.seconds.toFixed(1)} s of sound`;
     return `${media.seconds.toFixed(0)} of ${media.whole.toFixed(0)} s, from ${media.start} s on, where the target is loudest,`;
   }
 
@@ -195,19 +254,22 @@ sepbench.explorer = (() => {
     reveal(place);
     paint();
     const facts = Object.entries(items.attributes[place]).filter(([key]) => key !== "label");
-    const query = queryOf(place);
+    const query = queryOf(place), played = examples(place);
+    const byExample = played && query === `like ${items.media[place].examples.join(", ")}`;
     detail.replaceChildren(
       el("button", { type: "button", class: "back", text: "← all items", onclick: shut }),
       el("header", {}, [
         el("p", { class: "over", text: items.scene[place] }),
         el("h3", { text: titleOf(place) }),
-        query ? el("p", { class: "query" }, [el("span", { class: "quiet", text: "asked: " }), el("q", { text: query })]) : null,
+        query && !byExample ? el("p", { class: "query" }, [el("span", { class: "quiet", text: "asked: " }), el("q", { text: query })]) : null,
+        played,
         items.absent.has(place) ? el("p", { class: "note", text: "The asked-for sound is not in this mixture: silence is the right answer." }) : null,
         facts.length ? el("dl", { class: "facts" }, facts.map(([key, value]) => el("div", {}, [el("dt", { text: pretty(key) }), el("dd", { text: typeof value === "number" ? fmt(value, Number.isInteger(value) ? 0 : 2) : String(value) })]))) : null,
       ]),
       ...listen(place),
       scoreTable(place),
     );
+    arrangeTiles();
     detail.scrollTop = 0;
     document.body.classList.add("item-open");
     if (focus) document.getElementById("items").scrollIntoView();
@@ -248,7 +310,7 @@ sepbench.explorer = (() => {
       if (line) open(Number(line.dataset.place), { quiet: true });
     });
     list.addEventListener("keydown", (event) => {
-      const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 };
+      const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -Infinity, End: Infinity };
       if (event.key in steps) { event.preventDefault(); event.stopPropagation(); step(steps[event.key]); }
     });
     for (const id of ["item-filter", "item-order", "item-class", "only-audio"]) {
@@ -274,5 +336,5 @@ sepbench.explorer = (() => {
       sepbench.player.rename((source, several) => naming(source, several).score);
     }
   }
-  return { start, reset, refresh, open, shut, step, showClass, order: () => order };
+  return { start, reset, refresh, open, shut, step, showClass, toggleView, toggleResiduals, order: () => order };
 })();

@@ -1,7 +1,7 @@
 // The table: sorted and filtered within models, bounds and published rows, which stay apart.
 "use strict";
 sepbench.leaderboard = (() => {
-  const { el, svg, colour, fmt, scale, extent, tipped, ticks } = sepbench.draw;
+  const { el, svg, colour, fmt, scale, extent, tipped, mark } = sepbench.draw;
   const { state } = sepbench;
   const sort = { key: null, down: true };
   const COST = [
@@ -43,7 +43,7 @@ sepbench.leaderboard = (() => {
     const on = sort.key === key;
     return el("th", { scope: "col", class: numeric ? "num" : kind, "aria-sort": on ? (sort.down ? "descending" : "ascending") : "none" },
       el("button", { type: "button", "data-key": key, title: note || null, onclick: () => sortBy(key, down) },
-        [el("span", { class: "title" }, [title.split(" (")[0], unit || title.includes(" (") ? el("small", { text: [title.includes(" (") ? title.slice(title.indexOf("(") + 1, -1) : "", unit].filter(Boolean).join(", ") }) : null]), el("b", { "aria-hidden": "true", text: on ? (sort.down ? "↓" : "↑") : "" })]));
+        [el("span", { class: "title" }, [el("span", { text: title.split(" (")[0] }), ...[title.split(" (")[1]?.slice(0, -1), unit].filter(Boolean).map((text) => el("small", { text })), el("b", { "aria-hidden": "true", text: on ? (sort.down ? "↓" : "↑") : "" })])]));
   }
 
   function valueCell(row, column) {
@@ -58,7 +58,7 @@ sepbench.leaderboard = (() => {
     if (value.low !== null) lines.push(`95 % interval ${fmt(value.low)} to ${fmt(value.high)}`);
     lines.push(`${value.n} items averaged`);
     if (value.best) lines.push(`★ ${state.protocol.bestNote}`);
-    return tipped(cell, lines, false);
+    return tipped(cell, lines, "");
   }
 
   // The interval of the chosen metric, all rows on one axis.
@@ -66,13 +66,13 @@ sepbench.leaderboard = (() => {
     const value = row.values[state.metric];
     const cell = el("td", { class: "bar-cell" });
     if (!value || value.v === null || !reach) return cell;
-    const x = scale(reach[0], reach[1], 4, 156);
-    const picture = svg("svg", { viewBox: "0 0 160 22", width: 160, height: 22, "aria-hidden": "true" });
+    const x = scale(reach[0], reach[1], 5, 135);
+    const picture = svg("svg", { viewBox: "0 0 140 22", width: 140, height: 22, "aria-hidden": "true" });
     if (reach[0] < 0 && reach[1] > 0) picture.append(svg("line", { x1: x(0), x2: x(0), y1: 0, y2: 22, class: "zero" }));
     if (value.low !== null) {
       picture.append(svg("line", { x1: x(value.low), x2: x(value.high), y1: 11, y2: 11, class: "whisker", stroke: colour(row) }));
     }
-    picture.append(svg("circle", { cx: x(value.v), cy: 11, r: 4.5, fill: colour(row), class: `mark ${row.role}` }));
+    picture.append(mark(row, x(value.v), 11, 4.5));
     cell.append(picture);
     return cell;
   }
@@ -80,7 +80,7 @@ sepbench.leaderboard = (() => {
   function modelRow(row, columns, costs, reach) {
     const marks = row.marks.length ? el("sup", {}, row.marks.map((n, k) => [k ? " " : "", el("a", { href: `#note-${n}`, text: String(n) })])) : null;
     const note = row.role === "lower" ? "lower bound" : row.role === "upper" ? "upper bound" : "";
-    return el("tr", { class: row.role, "data-model": row.label }, [
+    return el("tr", { class: `${row.role}${state.model === row.id ? " chosen" : ""}`, "data-model": row.label }, [
       el("th", { scope: "row" }, [el("i", { class: `dot ${row.role}`, vars: { "--dot": colour(row) } }), el("span", { class: "name", text: row.label }), marks, note ? el("em", { text: note }) : null]),
       el("td", { text: row.query, class: "quiet query-cell" }),
       interval(row, reach),
@@ -107,15 +107,18 @@ sepbench.leaderboard = (() => {
   function render() {
     const protocol = state.protocol;
     const costs = shownCosts();
+    const wanted = document.getElementById("columns").value;
+    const chosen = protocol.columns.filter((column) => wanted === "all" || column.name === state.metric || column.improvement === (wanted === "improvements"));
     // A phone shows one column beside the names: let it be the one that was asked for.
     const columns = matchMedia("(max-width: 860px)").matches
-      ? [...protocol.columns].sort((a, b) => (b.name === state.metric) - (a.name === state.metric))
-      : protocol.columns;
+      ? [...chosen].sort((a, b) => (b.name === state.metric) - (a.name === state.metric))
+      : chosen;
     const words = document.getElementById("filter").value.trim().toLowerCase();
     const complete = document.getElementById("only-complete").checked;
     const bounds = document.getElementById("show-bounds").checked;
     const published = document.getElementById("show-published").checked;
     document.getElementById("published-field").hidden = !protocol.published.length;
+    document.getElementById("columns-field").hidden = new Set(protocol.columns.map((column) => column.improvement)).size < 2;
     const fits = (row) => (!words || `${row.label} ${row.baseline} ${row.query}`.toLowerCase().includes(words)) && (!complete || row.complete);
     const rows = protocol.rows.filter(fits);
     const used = rows.filter((row) => bounds || row.role === "model");
@@ -153,7 +156,7 @@ sepbench.leaderboard = (() => {
   }
 
   function start() {
-    for (const id of ["filter", "only-complete", "show-bounds", "show-published"]) {
+    for (const id of ["columns", "filter", "only-complete", "show-bounds", "show-published"]) {
       document.getElementById(id).addEventListener("input", render);
     }
   }

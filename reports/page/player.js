@@ -4,23 +4,46 @@ sepbench.player = (() => {
   const { el, fmt } = sepbench.draw;
   let matched = true, loop = true;
   let current = null;
+  let example = null;
 
   const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 
+  const decibel = (x) => 10 ** (x / 20);
+  const levelOf = (sound) => sound.loudness + sound.gain;
+  const quietest = (sources) => Math.min(...sources.filter((s) => s.loudness !== null && levelOf(s) > -45).map(levelOf), 0);
+
   // Volumes at most 1: matched brings all down to the quietest, true takes the files' gain back.
   function volumes(sources) {
-    const decibel = (x) => 10 ** (x / 20);
     if (matched) {
-      const levels = sources.map((s) => (s.loudness === null ? null : s.loudness + s.gain));
-      const heard = sources.filter((s) => s.loudness !== null && s.loudness + s.gain > -45);
-      const quietest = Math.min(...heard.map((s) => s.loudness + s.gain), 0);
-      return levels.map((level) => (level === null ? 1 : Math.min(1, decibel(quietest - level))));
+      const least = quietest(sources);
+      return sources.map((s) => (s.loudness === null ? 1 : Math.min(1, decibel(least - levelOf(s)))));
     }
     const least = Math.min(...sources.map((s) => s.gain));
     return sources.map((s) => decibel(least - s.gain));
   }
 
+  // An example of the query: it stops the sources, and a second press stops it.
+  function hear(file, sound, button) {
+    const same = example?.button === button;
+    hush();
+    if (same) return;
+    pause();
+    const node = el("audio", { src: file });
+    node.volume = current && sound.loudness !== null ? Math.min(1, decibel(quietest(current.sources) - levelOf(sound))) : 1;
+    node.addEventListener("ended", hush);
+    example = { node, button };
+    button.setAttribute("aria-pressed", "true");
+    node.play().catch(hush);
+  }
+  function hush() {
+    if (!example) return;
+    example.node.pause();
+    example.button.setAttribute("aria-pressed", "false");
+    example = null;
+  }
+
   function close() {
+    hush();
     if (!current) return;
     cancelAnimationFrame(current.timer);
     current.audio.forEach((each) => { each.pause(); each.removeAttribute("src"); each.load(); });
@@ -44,7 +67,7 @@ sepbench.player = (() => {
     const tiles = sources.map((source, k) => {
       const picture = el("span", { class: "picture" }, [
         el("img", { src: `${folder}/${source.file}.png`, alt: "", decoding: "async", draggable: "false" }),
-        el("span", { class: "ticks", "aria-hidden": "true" }, media.ticks.filter(([hertz]) => [200, 1000, 5000].includes(hertz)).map(([hertz, at]) => el("i", { text: hertz >= 1000 ? `${hertz / 1000}k` : String(hertz), vars: { "--at": `${at * 100}%` } }))),
+        el("span", { class: "ticks", "aria-hidden": "true" }, media.ticks.filter(([hertz, at]) => [200, 1000, 5000].includes(hertz) && at > 0.06).map(([hertz, at]) => el("i", { text: hertz >= 1000 ? `${hertz / 1000}k` : String(hertz), vars: { "--at": `${at * 100}%` } }))),
         el("span", { class: "head", "aria-hidden": "true" }),
       ]);
       picture.addEventListener("click", (event) => {
@@ -54,6 +77,7 @@ sepbench.player = (() => {
       return el("button", { type: "button", class: `tile ${source.kind}`, "data-source": source.file, "aria-pressed": "false", title: k < 9 ? `${names[k].title} (${k + 1})` : names[k].title, onclick: () => select(k) }, [
         el("span", { class: "tile-name" }, [el("i", { class: `dot ${names[k].role}`, vars: { "--dot": names[k].colour } }), el("span", { text: names[k].title }), el("em", { text: names[k].score || "" }), k < 9 ? el("kbd", { text: String(k + 1) }) : null]),
         picture,
+        el("span", { class: "times", "aria-hidden": "true" }, [0, 0.5, 1].map((share) => el("i", { text: `${Number((share * media.seconds).toFixed(1))} s` }))),
       ]);
     });
     const transport = el("div", { class: "transport" }, [play, el("div", { class: "seek-side" }, [seek, el("div", { class: "under" }, [time, now])]), match, again]);
@@ -114,6 +138,7 @@ sepbench.player = (() => {
   function toggle() {
     if (!current) return;
     if (current.playing) { pause(); return; }
+    hush();
     const node = current.audio[current.at];
     node.currentTime = Number(current.seek.value) >= current.media.seconds - 0.05 ? 0 : Number(current.seek.value);
     node.play().then(() => { if (current) { current.playing = true; label(); tick(); } }, () => pause());
@@ -150,5 +175,5 @@ sepbench.player = (() => {
   }
   const isOpen = () => current !== null;
 
-  return { build, close, toggle, select, nudge, toggleMatch, rename, isOpen, state: () => current };
+  return { build, close, toggle, hear, select, nudge, toggleMatch, rename, isOpen, state: () => current };
 })();

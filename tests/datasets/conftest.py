@@ -11,7 +11,7 @@ import soundfile
 WriteTone = Callable[..., Path]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real recordings that lies beside a developer's checkout."""
     beside = Path(__file__).resolve().parents[3] / "shared"

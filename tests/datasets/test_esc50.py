@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from sepbench_testkit.corpora.esc50 import write_esc50
+from sepbench_testkit.machine import run, scores
 
 from sepbench.datasets.esc50 import Esc50
 from sepbench.datasets.esc50_files import parse_name
@@ -21,6 +24,7 @@ from sepbench.harness.errors import (
     MissingRootError,
     UnsafePathError,
 )
+from sepbench.harness.protocols import load_protocol
 
 # Row 0 of AudioSep's list: 1-100032-A-0.wav (dog) against 5-207836-D-29.wav (drinking sipping).
 DOG, SIPPING = "1-100032-A-0.wav", "5-207836-D-29.wav"
@@ -250,7 +254,7 @@ def test_folder_without_anything_of_the_corpus_is_refused(tmp_path: Path) -> Non
         Esc50(tmp_path).default_protocol()
 
 
-@pytest.mark.parametrize("below", ["", "esc50"])
+@pytest.mark.parametrize("below", ["", "esc50", "data/esc50", "evaluation/data/esc50"])
 def test_premixed_scene_is_read_from_the_root_or_below_it(
     tmp_path: Path, write_tone, below: str
 ) -> None:
@@ -259,6 +263,7 @@ def test_premixed_scene_is_read_from_the_root_or_below_it(
 
     scene = load_first(tmp_path, "premixed", 16000)
 
+    assert Esc50(tmp_path).default_protocol() == "esc50-premixed"
     assert list(scene.sources) == ["dog", "interference"]
     np.testing.assert_allclose(scene.sources["interference"], scene.sources["dog"] * 2, atol=1e-6)
     assert scene.mixture.shape == (1, 4000)
@@ -321,3 +326,47 @@ def test_a_renamed_copy_of_the_real_clips_gives_the_same_scene(
     copy = Esc50(tmp_path).load(row, 16000, mono=True)
 
     np.testing.assert_array_equal(copy.mixture, original.load(row, 16000, mono=True).mixture)
+
+
+@pytest.mark.parametrize("above", ["", "ESC-50-master/"])
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_an_unpacked_repository_and_flac_copies_are_understood(
+    tmp_path: Path, above: str, suffix: str
+) -> None:
+    corpus = write_esc50(tmp_path / above, pairs=1)
+    for path in list((corpus / "audio").iterdir()):
+        if suffix == ".flac":
+            samples, rate = soundfile.read(path)
+            soundfile.write(path.with_suffix(".flac"), samples, rate)
+            path.unlink()
+    dataset = Esc50(tmp_path)
+    row = dataset.scenes("rebuilt")[0]
+
+    scene = dataset.load(row, 16000, mono=True)
+
+    assert dataset.default_protocol() == "esc50-rebuilt"
+    assert all(name.startswith(f"{above}audio/") for name in scene.files)
+    assert all(name.endswith(suffix) for name in scene.files)
+    assert tuple(scene.files) == dataset.files(row)
+    assert [clip.path.suffix for clip in dataset.clips("clips")] == [suffix] * 2
+
+
+@pytest.mark.slow
+def test_all_78_rows_run_end_to_end_on_the_real_clips(shared: Path, tmp_path: Path) -> None:
+    workspace = tmp_path / "ws"
+
+    summary = run(
+        workspace,
+        models=["mixture"],
+        datasets=["esc50:esc10-rebuilt"],
+        settings=[f"datasets.esc50.root={shared / 'esc10'}", "metrics=[sdr,si_sdr,bss_sir]"],
+    )
+
+    found = scores(workspace)
+    expected = load_protocol("esc10-rebuilt").expected_items
+    assert summary.ok
+    assert len(found) == 3 * 78 == 3 * (expected or 0)
+    assert all(value is not None and np.isfinite(value) for value, _ in found.values())
+    # Both clips have one energy, so the mixture is at 0 dB, whatever the recording.
+    ratios = [value for key, (value, _) in found.items() if key[5] == "sdr"]
+    np.testing.assert_allclose(np.array(ratios, dtype=float), 0.0, atol=1e-4)

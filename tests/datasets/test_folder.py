@@ -109,12 +109,20 @@ def test_labelled_targets_are_examples_for_other_scenes(root: Path) -> None:
         (["mix-1.wav,,a dog,dog"], "line 2 names no target"),
         (["mix-1.wav,dog 1.wav,a dog,dog", ",dog 1.wav,x,dog"], "line 3: neither a mixture nor"),
         (["mix-1.wav,dog 1.wav,a dog"], "line 2: 3 fields where the header has 4"),
+        (['mix-1.wav,dog 1.wav,"a\ndog",dog', "", ",dog 1.wav,x,dog"], "line 5: neither"),
         ([], "has no rows"),
     ],
 )
 def test_a_bad_row_is_named_with_its_line(root: Path, lines: Sequence[str], words: str) -> None:
     with pytest.raises(ManifestError, match=words):
         manifest(root, *lines).scenes("manifest")
+
+
+def test_a_column_that_means_nothing_is_refused_with_what_was_meant(root: Path) -> None:
+    dataset = manifest(root, "dog 1.wav,a dog,dog", header="target,query,lable")
+
+    with pytest.raises(ManifestError, match=r"column 'lable'.* Did you mean 'label'.*source:NAME"):
+        dataset.scenes("manifest")
 
 
 def test_contradictions_within_a_scene_are_named(root: Path) -> None:

@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sepbench_testkit.corpora import audiocaps, audiosep, dcase2024_task9, musdb18
+from sepbench_testkit.corpora import (
+    audiocaps,
+    audiosep,
+    audioset_eval,
+    dcase2024_task9,
+    musdb18,
+    vggsound,
+)
 
 from sepbench.datasets.audiocaps import AudioCaps
 from sepbench.datasets.audioset import AudioSet
+from sepbench.datasets.audioset_eval import AudioSetEval
 from sepbench.datasets.catalog import CATALOG
 from sepbench.datasets.clotho import Clotho
 from sepbench.datasets.dcase2024_task9 import Dcase2024Task9
@@ -52,6 +60,12 @@ def write_folder(root: Path, write_tone: WriteTone) -> Path:
     return root
 
 
+def write_audioset_eval(root: Path, write_tone: WriteTone) -> Path:
+    audioset_eval.write_audioset_eval(root)
+    AudioSetEval(root).cut_segments()
+    return root
+
+
 def plain(write: Callable[..., Path]) -> Callable[[Path, WriteTone], Path]:
     return lambda root, write_tone: write(root)
 
@@ -65,6 +79,7 @@ CORPORA: dict[str, tuple[Callable[[Path, WriteTone], Path], Any, str]] = {
     "audiocaps:test-seeded": (plain(audiocaps.write_audiocaps), AudioCaps, "test-seeded"),
     "audiocaps:lassnet": (plain(audiocaps.write_lassnet), AudioCaps, "lassnet"),
     "audioset": (plain(audiosep.write_audioset), AudioSet, "audiosep"),
+    "audioset-eval": (write_audioset_eval, AudioSetEval, "mixture"),
     "clotho": (plain(audiosep.write_clotho), Clotho, "audiosep"),
     "dcase2024-task9": (
         plain(dcase2024_task9.write_dcase2024_task9),
@@ -79,6 +94,7 @@ CORPORA: dict[str, tuple[Callable[[Path, WriteTone], Path], Any, str]] = {
     "musdb18:test-hq": (lambda root, _: musdb18.write_hq(root, "test"), Musdb18, "test-hq"),
     "music": (plain(audiosep.write_music), Music, "audiosep"),
     "vggsound": (plain(audiosep.write_vggsound), VggSound, "audiosep"),
+    "vggsound:clipsep": (plain(vggsound.write_clipsep), VggSound, "clipsep"),
     "voicebank-demand": (write_voicebank, VoiceBankDemand, "test"),
 }
 

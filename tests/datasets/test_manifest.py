@@ -7,6 +7,7 @@ import pytest
 from sepbench.datasets.demo_set import CARD
 from sepbench.datasets.manifest import (
     read_number,
+    read_numbered,
     read_table,
     refuse_duplicates,
     require_list,
@@ -63,8 +64,9 @@ def test_unknown_list_and_pool_are_refused_with_what_there_is() -> None:
         b'name,text\r\na,"one, two"\r\n',
         b'\xef\xbb\xbfname,text\na,"one, two"\n',
         b'extra,name,text\n1,a,"one, two"\n',
+        b'name,text\r\n\r\na,"one, two"\r\n\r\n',
     ],
-    ids=["LF", "CRLF", "byte-order mark", "further columns"],
+    ids=["LF", "CRLF", "byte-order mark", "further columns", "empty lines"],
 )
 def test_table_is_read_whatever_its_line_ends(table: Path, content: bytes) -> None:
     table.write_bytes(content)
@@ -72,6 +74,14 @@ def test_table_is_read_whatever_its_line_ends(table: Path, content: bytes) -> No
     (row,) = read_table(table, ("name", "text"))
 
     assert (row["name"], row["text"]) == ("a", "one, two")
+
+
+def test_rows_have_the_numbers_of_their_lines_whatever_lies_between(table: Path) -> None:
+    table.write_bytes(b'name,text\na,one\n\nb,"two\nlines"\nc,three\n')
+
+    rows = read_numbered(table, ("name",))
+
+    assert [(number, row["name"]) for number, row in rows] == [(2, "a"), (5, "b"), (6, "c")]
 
 
 def test_missing_table_is_named(table: Path) -> None:
@@ -88,8 +98,13 @@ def test_missing_table_is_named(table: Path) -> None:
         (b"name,text\na\n", r"line 2: 1 fields where the header has 2"),
         (b"name\n\xff\xfe\n", r"cannot be read as a CSV table"),
         (b'name\n"open\n', r"cannot be read as a CSV table"),
+        (b"name;text\na;b\n", r"semicolons or tabs between its columns"),
+        (b"name\ttext\na\tb\n", r"semicolons or tabs between its columns"),
     ],
-    ids=["empty", "other header", "column twice", "short row", "not UTF-8", "open quote"],
+    ids=[
+        *("empty", "other header", "column twice", "short row", "not UTF-8", "open quote"),
+        *("semicolons", "tabs"),
+    ],
 )
 def test_broken_table_is_refused(table: Path, content: bytes, words: str) -> None:
     table.write_bytes(content)

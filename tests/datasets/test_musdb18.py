@@ -201,3 +201,49 @@ def test_real_files_decode_as_ffmpeg_decodes_them(
 
     assert samples.shape == expected.shape == (2, length)
     assert np.abs(samples - expected).max() <= 2e-7
+
+
+@pytest.mark.parametrize("above", ["musdb18", "MUSDB18-HQ"])
+@pytest.mark.parametrize("hq", [False, True])
+def test_a_root_one_folder_above_the_corpus_is_understood(
+    tmp_path: Path, above: str, hq: bool
+) -> None:
+    (write_hq if hq else write_stems)(tmp_path / above, "test", NAMES[:1])
+    (tmp_path / "__MACOSX" / "test" / "._junk").mkdir(parents=True)
+    dataset = Musdb18(tmp_path)
+    (row,) = dataset.scenes("test-hq" if hq else "test")
+
+    scene = dataset.load(row, 44100, mono=False)
+
+    assert dataset.default_protocol() == ("sisec18-hq" if hq else "sisec18")
+    assert row.scene_id == NAMES[0]
+    assert all(name.startswith(f"{above}/test/") for name in scene.files)
+    assert set(scene.files) == set(dataset.files(row))
+
+
+def test_both_releases_side_by_side_are_told_apart(tmp_path: Path) -> None:
+    write_hq(tmp_path / "musdb18hq", "test", NAMES[:1])
+    write_stems(tmp_path / "musdb18", "test", NAMES[1:2])
+    dataset = Musdb18(tmp_path)
+
+    assert [row.scene_id for row in dataset.scenes("test")] == [NAMES[1]]
+    assert [row.scene_id for row in dataset.scenes("test-hq")] == [NAMES[0]]
+
+
+def test_one_release_in_two_folders_is_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write_hq(tmp_path / folder, "test", NAMES[:1])
+
+    with pytest.raises(ManifestError, match=r"a/test and .*b/test both hold songs"):
+        Musdb18(tmp_path).scenes("test-hq")
+
+
+def test_capitals_in_the_suffix_are_part_of_no_name(tmp_path: Path) -> None:
+    write_stems(tmp_path, "test", NAMES[:1])
+    (path,) = (tmp_path / "test").iterdir()
+    path.rename(path.with_name(f"{NAMES[0]}.STEM.MP4"))
+
+    (row,) = Musdb18(tmp_path).scenes("test")
+
+    assert row.scene_id == NAMES[0]
+    assert Musdb18(tmp_path).load(row, 44100, mono=True).mixture.shape[0] == 1

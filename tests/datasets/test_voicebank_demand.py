@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from sepbench_testkit.corpora.voicebank_demand import write_voicebank
+from sepbench_testkit.machine import rows as select
 from sepbench_testkit.machine import scores
 
 from sepbench.datasets.voicebank_demand import VoiceBankDemand
@@ -254,3 +257,106 @@ def test_the_noisy_input_of_real_pairs_scores_as_known(shared: Path, tmp_path: P
             found["mixture", "vbd-enhancement", scene, "speech", "0", name][0] for name in names
         ]
         np.testing.assert_allclose(values, expected, atol=6e-3)
+
+
+# --- layouts --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("clean", "noisy"),
+    [
+        ("DS_10283_2791/clean_testset_wav", "DS_10283_2791/noisy_testset_wav"),
+        ("clean_testset_wav_16kHz", "noisy_testset_wav_16kHz"),
+        ("test/clean", "test/noisy"),
+        ("vbd/test/clean", "vbd/test/noisy"),
+    ],
+)
+def test_the_test_set_is_found_where_people_put_it(
+    corpus: Path, tmp_path: Path, clean: str, noisy: str
+) -> None:
+    expected = VoiceBankDemand(corpus).scenes("test")
+    for before, after in (("clean_testset_wav", clean), ("noisy_testset_wav", noisy)):
+        (corpus / after).parent.mkdir(parents=True, exist_ok=True)
+        (corpus / before).rename(corpus / after)
+
+    dataset = VoiceBankDemand(tmp_path)
+
+    assert dataset.scenes("test") == expected
+    assert dataset.files(expected[0]) == (f"{clean}/p232_001.wav", f"{noisy}/p232_001.wav")
+    assert dataset.load(expected[0], 16000, mono=True).mixture.shape == (1, 4000)
+
+
+def test_flac_copies_and_the_first_releases_training_folder_are_found(tmp_path: Path) -> None:
+    for part in ("clean", "noisy"):
+        for folder in (f"{part}_testset_wav", "clean_trainset_wav"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            soundfile.write(tmp_path / folder / "p232_001.flac", np.full(4000, 0.1), 16000)
+    dataset = VoiceBankDemand(tmp_path)
+
+    scene = dataset.load(dataset.scenes("test")[0], 16000, mono=True)
+
+    assert scene.mixture.shape == (1, 4000)
+    assert [(clip.fold, clip.origin) for clip in dataset.clips("train-speech")] == [
+        ("28spk", "p232")
+    ]
+
+
+def test_the_original_at_48_khz_counts_before_its_copy(tmp_path: Path) -> None:
+    write_voicebank(tmp_path)
+    write_voicebank(tmp_path, copy=True)
+    dataset = VoiceBankDemand(tmp_path)
+    row = dataset.scenes("test")[0]
+
+    scene = dataset.load(row, 16000, mono=True)
+
+    assert dataset.files(row)[0] == "clean_testset_wav/p232_001.wav"
+    assert scene.sample_rate == 16000
+    assert scene.mixture.shape == (1, 16000)
+
+
+def test_original_and_copy_are_the_same_scene_but_for_the_rounding_of_the_copy(
+    tmp_path: Path,
+) -> None:
+    original = VoiceBankDemand(write_voicebank(tmp_path / "48"))
+    copy = VoiceBankDemand(write_voicebank(tmp_path / "16", copy=True))
+
+    for row in original.scenes("test"):
+        one, other = (each.load(row, 16000, mono=True) for each in (original, copy))
+
+        assert one.mixture.shape == other.mixture.shape
+        difference = one.mixture - other.mixture
+        ratio = np.sum(one.mixture**2) / np.sum(difference**2)
+        assert 10 * np.log10(ratio) > 60  # two roundings to 16 bit, and the resampler's edges
+
+
+@pytest.mark.parametrize("folder", ["", "logfiles", "DS_10283_2791/logfiles"])
+def test_a_table_by_snr_comes_from_the_log(tmp_path: Path, folder: str) -> None:
+    root = write_voicebank(tmp_path / "corpus")
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "log_testset.txt").rename(root / folder / "log_testset.txt")
+    workspace = tmp_path / "ws"
+    run_grid(
+        resolve(
+            workspace=workspace,
+            models=["mixture"],
+            datasets=["voicebank-demand"],
+            overrides=[
+                *("engine=inline", "bounds=[]", "metrics=[sdr]"),
+                f"datasets.voicebank-demand.root={root}",
+            ],
+            environment={},
+        )
+    )
+
+    found = scores(workspace)
+    attributes = {
+        row["scene"]: row["snr"]
+        for row in select(
+            workspace, "SELECT scene, json_extract(attributes, '$.snr_db') snr FROM items"
+        )
+    }
+
+    assert attributes == {"p232_001": 17.5, "p232_003": 2.5, "p257_019": 7.5}
+    for scene, snr_db in attributes.items():
+        value = found["mixture", "voicebank-demand", scene, "speech", "0", "sdr"][0]
+        assert value == pytest.approx(snr_db, abs=0.1)

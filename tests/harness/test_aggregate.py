@@ -209,7 +209,7 @@ def test_undefined_is_counted_by_cause_and_never_zero(book: Book) -> None:
     assert cell.value == 5.0
     assert (cell.averaged, cell.undefined_reference, cell.undefined_estimate) == (2, 1, 1)
     assert not row.complete
-    assert row.notes == ("1 estimates without a defined score; not comparable",)
+    assert row.notes == ("1 estimate without a defined score; not comparable",)
 
 
 def test_undefined_because_of_the_reference_keeps_a_row_complete(book: Book) -> None:
@@ -301,7 +301,7 @@ def test_a_metric_that_is_not_computed_yet_makes_a_row_incomplete(book: Book) ->
 
     assert row.cells["sar"].missing == 1
     assert not row.complete
-    assert row.notes == ("1 items lack a score of a metric or of its present version",)
+    assert row.notes == ("1 item without a score of some metric or of its present version",)
 
 
 def test_scores_of_an_older_metric_version_never_share_its_column(book: Book) -> None:
@@ -311,7 +311,7 @@ def test_scores_of_an_older_metric_version_never_share_its_column(book: Book) ->
     old, new = book.row("old"), book.row("new")
 
     assert old.cells["sdr"].value is None
-    assert "4 items lack a score" in old.notes[0]
+    assert "4 items without a score" in old.notes[0]
     assert new.cells["sdr"].value == 5.0
     assert book.table().columns[0].identity == "sdr@2"
 
@@ -357,7 +357,7 @@ def test_the_latest_cell_under_a_label_is_shown_and_the_others_counted(book: Boo
     row = book.row("a")
 
     assert (row.version, row.cells["sdr"].value) == ("2", 2.0)
-    assert row.notes == ("1 earlier variants under this name are not shown",)
+    assert row.notes == ("not shown: 1 earlier variant under this name",)
 
 
 def test_latest_is_what_was_run_last_not_what_was_made_last(book: Book) -> None:
@@ -392,7 +392,7 @@ def test_rows_of_an_earlier_list_revision_never_meet_new_ones(book: Book) -> Non
 
     assert [row.label for row in table.rows] == ["mixture", "new"]
     assert table.rows[1].cells["sdri"].value == 4.0
-    assert table.notes == ("1 rows of an earlier list revision or rate are not shown",)
+    assert table.notes == ("not shown: 1 row of an earlier list revision or rate",)
 
 
 def test_bounds_frame_the_models(book: Book) -> None:

@@ -6,7 +6,11 @@ import csv
 
 import pytest
 
+from sepbench.baselines.small.lassnet import TRAINING_DATA as ESC10_FOLDS
 from sepbench.datasets.catalog import CATALOG
+from sepbench.datasets.demo_set import DATA as DEMO
+from sepbench.datasets.esc50_list import ESC10_CLASSES, read_list
+from sepbench.datasets.manifest import read_table
 from sepbench.harness.contamination import footnotes, overlaps, overlaps_of
 from sepbench.harness.run.catalogs import DATASETS, MODELS
 
@@ -74,12 +78,15 @@ def test_every_row_names_one_model_or_corpus_a_list_that_exists_and_its_source()
     [
         (
             "audiosep-clap",
-            {"audiocaps", "audioset", "clotho", "demo", "esc50", "music", "vggsound"},
+            {"audiocaps", "audioset", "audioset-eval", "clotho", "dcase2024-task9", "demo", "esc50"}
+            | {"music", "vggsound"},
         ),
         ("audiosep-hive", {"audiocaps", "audioset"}),
         ("audiosep-clip", set()),
         ("lassnet", {"audiocaps"}),
-        ("stsed", {"audiocaps", "audioset", "music", "vggsound"}),
+        ("stsed", {"audiocaps", "audioset", "audioset-eval", "music", "vggsound"}),
+        *((f"{name}-small", {"demo", "esc50"}) for name in ("lassnet", "audiosep", "stsed")),
+        ("unet-tag-small", {"demo", "esc50"}),
         ("nmf", set()),
     ],
 )
@@ -87,6 +94,38 @@ def test_the_cards_of_the_baselines_find_their_rows(name: str, expected: set[str
     card = MODELS.load(name).card
 
     assert {row.dataset for row in overlaps_of(name, card.training_data)} == expected
+
+
+@pytest.mark.parametrize("list_name", ["esc10-rebuilt", "rebuilt", "premixed"])
+def test_clips_that_the_small_models_heard_are_counted_as_the_list_has_them(list_name: str) -> None:
+    rows = [row for row in read_list() if row.in_esc10 or list_name != "esc10-rebuilt"]
+
+    heard = [
+        sum(
+            clip.fold in ("1", "2") and clip.class_number in ESC10_CLASSES
+            for clip in (getattr(row, side) for row in rows)
+        )
+        for side in ("target", "interference")
+    ]
+
+    (note, _) = footnotes("lassnet-small", ESC10_FOLDS, "esc50", list_name)
+    assert note == (
+        f"heard in training: {heard[0]} of {len(rows)} targets and {heard[1]} of {len(rows)} "
+        "interfering clips are in folds 1 and 2 of ESC-10"
+    )
+
+
+def test_the_small_models_have_heard_no_mixture_of_the_demo() -> None:
+    folds = {row["fold"] for row in read_table(DEMO / "manifest.csv", ("fold",))}
+
+    assert not folds & {"1", "2"}
+    assert footnotes("lassnet-small", ESC10_FOLDS, "demo", "demo") == ()
+
+
+def test_a_model_trained_on_a_corpus_is_named_in_the_tables_of_that_corpus() -> None:
+    (note,) = footnotes("mine", ("ESC-50",), "esc50", "premixed")
+
+    assert note == "heard in training: 2000 of 2000 clips are ESC-50 itself"
 
 
 def test_a_lists_name_or_a_quoted_note_does_not_break_the_table() -> None:

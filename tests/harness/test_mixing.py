@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from sepbench.harness.errors import AudioMismatchError, DatasetError
 from sepbench.harness.mixing import (
+    _k_weighting,
     declip,
+    draw_ratio_db,
     loop_to_length,
+    loudness,
+    match_energy,
     mean_power,
     mix_at_peak_ratio,
     pad_to_length,
+    scale_to_loudness,
+    scale_to_loudness_ratio,
     scale_to_snr,
 )
 
@@ -184,3 +192,129 @@ def test_energy_ratio_and_declipping_together_are_the_rule_of_dcase_2024(snr_db:
 
     np.testing.assert_allclose(mixture, gain * summed, atol=1e-6)
     np.testing.assert_allclose(first, gain * target, atol=1e-6)
+
+
+# --- loudness -------------------------------------------------------------------------------
+
+
+def sine(
+    frequency: float, seconds: float, rate: int = 48000, level: float = 1.0, channels: int = 1
+) -> np.ndarray:
+    times = np.arange(round(seconds * rate)) / rate
+    tone = (level * np.sin(2 * np.pi * frequency * times)).astype(np.float32)
+    return np.tile(tone, (channels, 1))
+
+
+@pytest.mark.parametrize("rate", [16000, 32000, 44100, 48000])
+def test_full_scale_sine_of_997_hz_has_the_loudness_that_the_standard_states(rate: int) -> None:
+    # BS.1770: a 0 dBFS sine of 997 Hz in one front channel reads -3.01 LKFS. Its filters are
+    # those of 48 kHz; the bilinear transform bends them at lower rates, by 0.04 LU at 16 kHz.
+    tolerance = 0.002 if rate == 48000 else 0.05
+    assert loudness(sine(997, 2.0, rate), rate) == pytest.approx(-3.01, abs=tolerance)
+
+
+def test_two_equal_channels_are_three_decibels_louder_than_one() -> None:
+    both = loudness(sine(997, 1.0, channels=2), 48000)
+
+    assert both - loudness(sine(997, 1.0), 48000) == pytest.approx(10 * np.log10(2), abs=1e-6)
+
+
+def test_filters_at_48_khz_are_the_table_of_the_standard() -> None:
+    (shelf, shelf_poles), (high_pass, pass_poles) = _k_weighting(48000)
+
+    np.testing.assert_allclose(
+        shelf, [1.53512485958697, -2.69169618940638, 1.19839281085285], atol=1e-12
+    )
+    np.testing.assert_allclose(shelf_poles, [1, -1.69065929318241, 0.73248077421585], atol=1e-12)
+    assert high_pass == [1, -2, 1]
+    np.testing.assert_allclose(pass_poles, [1, -1.99004745483398, 0.99007225036621], atol=1e-12)
+
+
+def test_what_is_below_the_gates_does_not_count() -> None:
+    loud = sine(997, 2.0, level=0.1)
+    quiet = sine(997, 4.0, level=0.1 * 10 ** (-15 / 20))  # 15 LU below: the relative gate
+    silent = np.zeros((1, 96000), np.float32)
+
+    parts = np.concatenate([loud, quiet, silent], axis=1)
+
+    # 17 blocks lie in the loud part and three across the joint, a quarter of a block apart.
+    share = (17 + 0.75 + 0.5 + 0.25 + (0.25 + 0.5 + 0.75) * 10**-1.5) / 20
+    expected = loudness(loud, 48000) + 10 * np.log10(share)
+    assert loudness(parts, 48000) == pytest.approx(expected, abs=0.01)
+    assert 10 * np.log10(mean_power(parts) / mean_power(loud)) < -5  # what no gate would give
+
+
+def test_loudness_of_noise_is_near_that_of_torchaudio_which_rounds_the_filters() -> None:
+    torchaudio = pytest.importorskip("torchaudio")
+    import torch
+
+    rng = np.random.default_rng(5)
+    samples = (0.1 * rng.standard_normal((2, 3 * 32000))).astype(np.float32)
+
+    theirs = torchaudio.functional.loudness(torch.from_numpy(samples), 32000)
+
+    assert loudness(samples, 32000) == pytest.approx(float(theirs), abs=0.3)
+
+
+def test_short_signal_is_one_block_and_silence_has_no_loudness() -> None:
+    assert loudness(sine(997, 0.2), 48000) == pytest.approx(-3.01, abs=0.1)
+    assert loudness(np.zeros((1, 48000), np.float32), 48000) == -np.inf
+    assert loudness(np.zeros((1, 0), np.float32), 48000) == -np.inf
+
+
+def test_scaled_signals_have_the_loudness_and_the_ratio_asked_for() -> None:
+    rng = np.random.default_rng(6)
+    hiss = (0.01 * rng.standard_normal((2, 64000))).astype(np.float32)
+    hum = sine(100, 2.0, 32000, level=0.3, channels=2)
+
+    louder = scale_to_loudness(hiss, 32000, -23.0)
+    beside = scale_to_loudness_ratio(hum, hiss, 32000, 6.0)
+
+    assert loudness(louder, 32000) == pytest.approx(-23.0, abs=1e-4)
+    assert loudness(hum, 32000) - loudness(beside, 32000) == pytest.approx(6.0, abs=1e-4)
+    # Equal loudness is not equal energy: the filter takes most of a low hum away.
+    at_equal = scale_to_loudness_ratio(hum, hiss, 32000, 0.0)
+    assert 10 * np.log10(mean_power(hum) / mean_power(at_equal)) > 1.0
+
+
+def test_what_is_too_quiet_cannot_be_brought_to_a_loudness() -> None:
+    quiet, loud = sine(997, 1.0, level=1e-5), sine(997, 1.0)
+
+    with pytest.raises(DatasetError, match=r"Cannot bring to -23 LUFS: .* than -70 LUFS"):
+        scale_to_loudness(quiet, 48000, -23.0)
+    with pytest.raises(DatasetError, match="Cannot mix at 3 LU: no part of the target"):
+        scale_to_loudness_ratio(quiet, loud, 48000, 3.0)
+
+
+# --- energy matched, and drawn --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("level", "gain"),
+    [(0.25, 2.0), (0.001, 50.0), (0.0, 50.0), (100.0, 0.02)],
+    ids=["free", "upper limit", "silent", "lower limit"],
+)
+def test_matched_energy_is_the_targets_unless_a_limit_holds_the_gain(
+    level: float, gain: float
+) -> None:
+    matched = match_energy(constant(0.5), constant(level))
+
+    np.testing.assert_allclose(matched, level * gain, rtol=1e-6)
+
+
+def test_drawn_ratios_follow_from_seed_and_item_alone_and_cover_the_range() -> None:
+    items = [f"item-{number}" for number in range(2000)]
+
+    drawn = [draw_ratio_db(-10, 10, "a seed", item) for item in items]
+    again = [draw_ratio_db(-10, 10, "a seed", item) for item in reversed(items)]
+    other = [draw_ratio_db(-10, 10, "another seed", item) for item in items]
+
+    assert drawn == again[::-1]
+    assert drawn != other
+    counts = np.bincount(np.array(drawn) + 10, minlength=21)
+    assert len(counts) == 21
+    assert counts.min() > 60  # 95 are expected
+    # The same on every machine and Python: this is the rule, not a value to be kept in step.
+    assert draw_ratio_db(0, 2**64 - 2, "a", "b") == int(
+        hashlib.sha256(b"a\x1fb").hexdigest()[:16], 16
+    ) % (2**64 - 1)

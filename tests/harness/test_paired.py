@@ -1,13 +1,24 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from sepbench.harness.paired import PairedTest, holm, paired_test, paired_tests, signed_ranks
+from sepbench.harness.paired import (
+    PairedTest,
+    Pairing,
+    Side,
+    holm,
+    paired_test,
+    paired_tests,
+    run_tests,
+    signed_ranks,
+)
+from sepbench.harness.resampling import Recordings
 
 Floats = npt.NDArray[np.float64]
 INF = math.inf
@@ -208,6 +219,24 @@ def test_a_test_that_forgot_the_recordings_would_cry_wolf() -> None:
 
     assert np.mean([each.permutation < 0.05 for each in alone]) > 0.3
     assert np.mean([each.permutation < 0.05 for each in together]) < 0.1
+
+
+def test_a_board_of_equal_models_rarely_has_a_winner_anywhere() -> None:
+    rng = np.random.default_rng(15)
+    recordings = Recordings(names(40))
+    codes = recordings.codes(names(40))
+    boards, raw, corrected = 150, 0, 0
+
+    for _ in range(boards):
+        ease = rng.normal(0.0, 4.0, 40)
+        sides = [Side(name=row, values=ease + rng.standard_t(3, 40)) for row in range(5)]
+        pairs = [Pairing(pairs=two, clusters=codes, tie_band=0.1) for two in combinations(sides, 2)]
+        p_values = [each.permutation for each in run_tests(pairs, recordings)]
+        raw += min(p_values) < 0.05
+        corrected += min(holm(p_values)) < 0.05
+
+    assert raw / boards > 0.15  # what ten looks cost
+    assert corrected / boards <= 0.105  # 0.05 with three standard errors
 
 
 def test_real_differences_are_found() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,46 @@ def test_the_protocol_says_how_many_examples_by_default() -> None:
 
 def test_numbers_of_examples_do_not_multiply_text_cells() -> None:
     assert len(plan(model("a", "text"), shots=(1, 3))) == 1
+
+
+STEP = "m:Step"
+
+
+def test_a_postprocess_is_planned_where_every_source_is_asked_for_once() -> None:
+    planned = replace(model("a", "label"), postprocess=STEP)
+
+    (cell,) = plan(planned)
+
+    assert cell.task is not None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "kind", "words"),
+    [
+        (Kit(scenes=1), "text", "scene scene-00000 has several queries for 'rain'"),
+        (Kit(scenes=2, special={"1": "absent"}), "label", "'cat' is not in scene scene-00001"),
+    ],
+)
+def test_a_postprocess_without_the_queries_it_needs_is_not_applicable(
+    dataset: Kit, kind: QueryKind, words: str
+) -> None:
+    (cell,) = plan(
+        replace(model("a", "text", "label"), postprocess=STEP), dataset=dataset, kind=kind
+    )
+
+    assert cell.task is None
+    assert words in cell.reason
+    assert "a postprocess needs queries for all sources of a scene" in cell.reason
+
+
+def test_a_postprocess_of_scenes_with_one_target_is_not_applicable() -> None:
+    class Lone(Kit):
+        def scenes(self, list_name: str) -> Any:
+            return [replace(row, targets=row.targets[:1]) for row in super().scenes(list_name)]
+
+    (cell,) = plan(replace(model("a", "label"), postprocess=STEP), dataset=Lone(scenes=1))
+
+    assert cell.reason.endswith("scene scene-00000 has 1 to ask for")
 
 
 def test_too_small_a_pool_leaves_only_the_cells_that_can_be() -> None:

@@ -63,6 +63,13 @@ def test_the_kind_that_was_asked_for_beats_the_order() -> None:
     assert choose_kind(QueryRule(), ("text", "audio"), "audio") == "audio"
 
 
+def test_a_text_with_examples_is_asked_for_by_name_only() -> None:
+    supported: tuple[QueryKind, ...] = ("text+audio", "audio")
+
+    assert choose_kind(QueryRule(), supported, None) == "audio"
+    assert choose_kind(QueryRule(), supported, "text+audio") == "text+audio"
+
+
 @pytest.mark.parametrize("forced", [None, "audio"])
 def test_a_model_without_queries_is_asked_nothing(forced: QueryKind | None) -> None:
     assert choose_kind(QueryRule(), (), forced) == "none"
@@ -74,6 +81,8 @@ def test_a_model_without_queries_is_asked_nothing(forced: QueryKind | None) -> N
         (("text",), ("audio", "label"), None, "takes audio or label queries; the protocol has te"),
         (("text", "audio"), ("text",), "audio", "takes text queries, not audio"),
         (("text",), ("text", "audio"), "audio", "the protocol has no audio queries"),
+        (("text",), ("text+audio",), "text+audio", r"the protocol has no text\+audio queries"),
+        (("text", "audio"), ("audio",), "text+audio", r"takes audio queries, not text\+audio"),
     ],
 )
 def test_a_kind_that_cannot_be_is_said(kinds: Any, supported: Any, forced: Any, words: str) -> None:
@@ -219,6 +228,43 @@ def test_a_pool_that_is_not_there_is_named(pool: ExamplePool | None) -> None:
                 seed_parts=(),
             )
         )
+
+
+def test_a_clip_of_unknown_origin_that_is_in_the_scene_is_no_example() -> None:
+    pool = [clip("mixed-1", origin=""), clip("b", origin="")]
+
+    assert draw(pool, shots=1) == ("b",)
+
+
+# --- a text with examples -------------------------------------------------------------------
+
+
+def test_every_caption_is_asked_with_the_examples_of_the_audio_query() -> None:
+    target = TargetRow(name="target", label="dog", texts=("a dog barks", "barking"))
+    pool = ExamplePool(DOGS)
+
+    both = ask(target, kind="text+audio", pool=pool, shots=3)
+    (audio,) = ask(target, kind="audio", pool=pool, shots=3)
+
+    assert [(asked.index, asked.text) for asked in both] == [(0, "a dog barks"), (1, "barking")]
+    assert {asked.clip_ids for asked in both} == {audio.clip_ids}
+
+
+def test_a_text_with_examples_needs_both() -> None:
+    with pytest.raises(NotApplicableError, match="2 example clips"):
+        ask(kind="text+audio", pool=ExamplePool(DOGS[:2]), shots=3)
+    with pytest.raises(NotApplicableError, match="no example clips"):
+        ask(kind="text+audio", pool=None)
+
+
+def test_a_recorded_text_with_examples_comes_back_as_one() -> None:
+    pool = ExamplePool(DOGS)
+    (asked,) = ask(kind="text+audio", pool=pool, shots=2)
+
+    query = restore_query(asked.record(), pool)
+
+    assert query.kind == "text+audio"
+    assert (query.text, len(query.examples)) == ("dog", 2)
 
 
 # --- from the record and back ---------------------------------------------------------------

@@ -120,6 +120,8 @@ def test_a_query_kind_is_chosen_as_a_group_or_by_key() -> None:
     assert settings("query=audio").query_kind == "audio"
     assert settings("query=audio", "query.kind=label").query_kind == "label"
     assert settings("query=auto").query_kind is None
+    assert settings("query=both").query_kind == "text+audio"
+    assert settings("query.kind=text+audio").query_kind == "text+audio"
 
 
 def test_settings_of_models_and_datasets_are_grouped_by_name() -> None:
@@ -197,7 +199,8 @@ def test_automatic_values_are_at_least_one() -> None:
     engine = settings().engine
 
     assert engine.workers >= 1
-    assert engine.threads >= 1
+    assert engine.cores >= 1
+    assert engine.threads is None
     assert 256 << 20 <= engine.memory_bytes <= 4096 << 20
 
 
@@ -238,7 +241,7 @@ def test_automatic_values_are_at_least_one() -> None:
         ("chunk.overlap_seconds=31", "must lie between 0 and half of chunk.seconds=60"),
         ("engine.item_timeout=0", "engine.item_timeout=0: expected a finite number above 0"),
         ("engine.load_timeout=inf", "engine.load_timeout=inf: expected a finite number"),
-        ("engine.name=ray", "engine.name=ray; local or inline"),
+        ("engine.name=cloud", "engine.name=cloud; one of local, inline, ray"),
         ("engine.order=random", "engine.order=random; list or shuffled"),
         ("engine.workers=none", "engine.workers=none: expected a whole number"),
         ("engine.memory_mb=-1", "engine.memory_mb=-1: expected a whole number"),

@@ -23,6 +23,7 @@ from sepbench.harness.metrics.catalog import card_of
 from sepbench.harness.plan import plan_cells
 from sepbench.harness.protocols import load_protocol
 from sepbench.harness.records import CellFacts, Failure, ItemOutcome
+from sepbench.harness.run import stopping
 from sepbench.harness.run.models import plan_models
 from sepbench.harness.settings import resolve
 from sepbench.harness.store import DATABASE, Workspace
@@ -59,7 +60,8 @@ class Prepared:
         return dict(row)
 
     def pending(self, *metrics: str, limit: int | None = None) -> tuple[int, int]:
-        return self.workspace.count_items(self.cell_id, self.task_id, metrics, limit)
+        _, left = self.workspace.pending_positions(self.cell_id, self.task_id, metrics, limit)
+        return self.workspace.count_items(self.task_id, limit), left
 
 
 @pytest.fixture
@@ -174,7 +176,9 @@ def test_positions_are_those_of_scenes_with_something_left(prepared: Prepared) -
         prepared.record(item, scores={"sdr": 1.0})
     prepared.record(4, scores={"sdr": 1.0})
 
-    positions = prepared.workspace.pending_positions(prepared.cell_id, prepared.task_id, ["sdr"], 3)
+    positions, _ = prepared.workspace.pending_positions(
+        prepared.cell_id, prepared.task_id, ["sdr"], 3
+    )
 
     assert positions == [1, 2]
 
@@ -410,8 +414,11 @@ def test_a_read_only_workspace_is_refused_by_name_and_can_be_read(file_system: o
 
 
 def test_a_full_disk_stops_the_run_keeps_what_is_done_and_the_same_command_completes(
-    file_system: object, tmp_path: Path
+    file_system: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Filled by others faster than the run looks: SQLite itself finds no room.
+    monkeypatch.setattr(stopping, "RESERVE_BYTES", 0)
+    monkeypatch.setattr(stopping, "BYTES_AN_ITEM", 0)
     folder = file_system("full", megabytes=8)  # type: ignore[operator]
     grid = ["datasets.kit.scenes=80", "datasets.kit.samples=400", "metrics=[sdr]"]
     run(folder / "ws", settings=[*grid, "limit=10"])

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from sepbench_testkit.machine import Cli, fill, remount, rows, run, wait_until
 
 from sepbench.harness.errors import WorkspaceError, WorkspaceLockedError
-from sepbench.harness.workspace_lock import NAME, WorkspaceLock
+from sepbench.harness.workspace_lock import NAME, WorkspaceLock, holder_of
 
 HOLD = """
 import sys, time
@@ -76,6 +78,34 @@ def test_a_holder_that_has_not_introduced_itself_is_another_run(
 
     with pytest.raises(WorkspaceLockedError, match="in use by another run"):
         WorkspaceLock(tmp_path).acquire()
+
+
+def test_who_holds_the_lock_can_be_seen_without_taking_it(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    seen = holder_of(tmp_path)
+    holder.kill()
+    holder.wait()
+
+    assert seen is not None
+    assert seen["pid"] == holder.pid
+    assert holder_of(tmp_path) is None
+    assert holder_of(tmp_path / "nothing") is None
+
+
+def test_somebody_who_only_looks_keeps_nobody_out(tmp_path: Path) -> None:
+    lock = WorkspaceLock(tmp_path)
+    (tmp_path / NAME).touch()
+    with (tmp_path / NAME).open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        release = threading.Timer(0.06, fcntl.flock, (looking, fcntl.LOCK_UN))
+        release.start()
+
+        lock.acquire()
+        release.join()
+
+    assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()
+    lock.release()
 
 
 def test_a_read_only_workspace_is_named(file_system: object) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from sepbench_testkit.browser import Page, starter
 
 from sepbench.harness.aggregate import Cell, Column, Row, Table
 from sepbench.harness.compare import Comparison
@@ -91,6 +93,8 @@ def make_board(num_targets: int = 12, audio: bool = True) -> Leaderboard:
         higher_is_better=True,
         a="slow",
         b="net_a",
+        cell_a=2,
+        cell_b=3,
         query_a="text",
         query_b="text",
         tie_band=0.1,
@@ -169,6 +173,7 @@ class Tones:
                 (3, 0): (0.2 * reference).astype(np.float32),
                 (4, 0): reference,
             },
+            examples={"clip-a": tone(880.0), "clip-b": 0.1 * tone(660.0)},
         )
 
     def problems(self) -> list[str]:
@@ -185,6 +190,12 @@ def board() -> Leaderboard:
     return make_board()
 
 
+@pytest.fixture
+def board_of() -> Callable[[int], Leaderboard]:
+    """Makes the board with that many targets."""
+    return make_board
+
+
 @pytest.fixture(scope="session")
 def written_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from sepbench.reports import html
@@ -199,3 +210,29 @@ def many_items_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     (page,) = html.REPORT.write(make_board(10_000, audio=False), tmp_path_factory.mktemp("many"))
     return page
+
+
+@pytest.fixture(scope="session")
+def start_browser() -> Iterator[Callable[..., Any]]:
+    started: list[Any] = []
+    yield starter(started)
+    for driver in started:
+        driver.quit()
+
+
+@pytest.fixture(scope="session")
+def desktop(start_browser: Callable[..., Any]) -> Any:
+    return start_browser()
+
+
+@pytest.fixture
+def page(desktop: Any, written_page: Path) -> Iterator[Page]:
+    """The page on a desk; afterwards nothing may have gone wrong, and nothing may have left it."""
+    found = Page(desktop, written_page.as_uri())
+    found.open()
+
+    yield found
+
+    assert found.complaints() == []
+    assert found.schemes() - {"about", "data", "file"} == set()
+    assert found.run("return window.broken") is None

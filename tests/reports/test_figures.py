@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import combinations
 from pathlib import Path
 
 from PIL import Image
@@ -53,3 +54,27 @@ def test_without_items_there_is_the_cost_plot_and_without_cost_nothing(
 
     assert [path.name for path in with_cost] == ["kit-cost.pdf", "kit-cost.svg", "kit-cost.png"]
     assert without == []
+
+
+def test_the_cost_plot_names_partial_rows_and_writes_no_name_over_another(
+    board: Leaderboard,
+) -> None:
+    table = board.tables[0]
+    models = [
+        dataclasses.replace(table.rows[1], label=f"model-{k}", scored=4 - k, expected=4)
+        for k in range(3)
+    ]
+    crowded = dataclasses.replace(table, rows=(table.rows[0], *models, table.rows[3]))
+    column = table.columns[1]
+
+    figure = figures._cost(crowded, column)
+
+    assert figure is not None
+    names = [text for text in figure.axes[0].texts if text.get_text().startswith("model")]
+    assert [text.get_text() for text in names] == [
+        "model-0",
+        "model-1 (partial)",
+        "model-2 (partial)",
+    ]
+    boxes = [text.get_window_extent() for text in names]
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))

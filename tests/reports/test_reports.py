@@ -287,6 +287,24 @@ def test_a_median_is_called_so() -> None:
     assert "(median over items, dB)" in text.render(Leaderboard(tables=(table,)))
 
 
+def test_a_terminal_names_units_by_column_where_they_differ() -> None:
+    columns = (
+        *BOARD.tables[0].columns[:1],
+        dataclasses.replace(BOARD.tables[0].columns[0], unit="1"),
+    )
+    table = dataclasses.replace(BOARD.tables[0], columns=columns)
+    named = dataclasses.replace(table.rows[1], label="net\nof two lines")
+
+    lines = text.render(
+        Leaderboard(tables=(dataclasses.replace(table, rows=(named,)),))
+    ).splitlines()
+
+    assert lines[0] == "data · kit (mean over items)"
+    assert "[dB]" in lines[1]
+    assert "[1]" in lines[1]
+    assert lines[3].startswith("net of two lines")
+
+
 # --- text -----------------------------------------------------------------------------------
 
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
-from sepbench_testkit.filled import gliding_tones
+from sepbench_testkit.filled import fill_state_dict, gliding_tones
 from sepbench_testkit.tokenizers import write_tokenizer
+from torchaudio.functional import resample
 
 from sepbench.baselines.audiosep.adapter import AudioSepClap, AudioSepClip, AudioSepHive
 from sepbench.harness.api import Example, Query, QuerySeparator
@@ -15,6 +19,7 @@ from sepbench.harness.errors import (
     SettingError,
 )
 
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "audiosep"
 MODELS = [AudioSepClap, AudioSepHive, AudioSepClip]
 
 
@@ -59,10 +64,9 @@ def test_every_model_answers_single_queries_at_32_khz(made):
     assert made().card.min_samples == 1025
 
 
-def test_only_clap_takes_sounds():
-    kinds = [made.card.query_kinds for made in MODELS]
-
-    assert kinds == [("text", "label", "audio"), ("text", "label", "audio"), ("text", "label")]
+@pytest.mark.parametrize("made", MODELS)
+def test_every_model_takes_words_and_sounds_alone_and_together(made):
+    assert made.card.query_kinds == ("text", "label", "audio", "text+audio")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,67 @@ def test_several_examples_are_the_direction_of_their_mean(model):
 
     mean = (first + second) / 2
     torch.testing.assert_close(both, mean / mean.norm(), atol=1e-6, rtol=0)
+
+
+def test_a_text_with_examples_is_the_direction_of_the_mean_of_both(model):
+    sounds = heard(sound(1), sound(2))
+    text, audio, both = model.condition(
+        [Query(text="a dog"), sounds, replace(sounds, text="a dog")]
+    )
+
+    mean = (text + audio) / 2
+    torch.testing.assert_close(both, mean / mean.norm(), atol=1e-6, rtol=0)
+
+
+def test_a_label_beside_examples_does_not_count(model):
+    sounds = heard(sound(1))
+
+    plain, labelled = model.condition([sounds, replace(sounds, label="dog")])
+
+    assert torch.equal(plain, labelled)
+
+
+@pytest.fixture
+def hearing(tmp_path):
+    """The CLIP model with a filled Wav2CLIP, and texts whose directions are known."""
+
+    class Axes:
+        def encode_text(self, texts):
+            return torch.eye(512)[: len(texts)]
+
+    layout = GOLDEN.parent / "encoders" / "wav2clip" / "state_dict.json"
+    torch.save(fill_state_dict(layout, 1), tmp_path / "Wav2CLIP.pt")
+    made = AudioSepClip(wav2clip_checkpoint=str(tmp_path / "Wav2CLIP.pt"))
+    made.text_encoder = Axes()
+    return made
+
+
+def test_the_clip_model_hears_examples_with_wav2clip(hearing):
+    clips = [sound(1), sound(2)]
+
+    first, second, both = hearing.condition([heard(clips[0]), heard(clips[1]), heard(*clips)])
+
+    at_16_khz = [resample(clip[0], 32_000, 16_000) for clip in clips]
+    expected = torch.nn.functional.normalize(hearing.audio_encoder.encode_audio(at_16_khz), dim=1)
+    mean = expected.mean(0)
+    torch.testing.assert_close(torch.stack([first, second]), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(both, mean / mean.norm(), atol=1e-6, rtol=0)
+
+
+def test_the_clip_model_takes_a_text_with_examples(hearing):
+    sounds = heard(sound(1))
+
+    audio, both = hearing.condition([sounds, replace(sounds, text="a dog")])
+
+    mean = torch.eye(512)[0] + audio
+    torch.testing.assert_close(both, mean / mean.norm(), atol=1e-6, rtol=0)
+
+
+def test_the_clip_model_without_wav2clip_says_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEPBENCH_WEIGHTS", str(tmp_path))
+
+    with pytest.raises(MissingWeightsError, match=r"wav2clip .*is not installed"):
+        AudioSepClip().condition([heard(sound(1))])
 
 
 def test_a_stereo_mixture_is_separated_by_channel(model):
@@ -152,8 +217,8 @@ def test_nothing_is_separated_before_loading():
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        (Query(), "needs words, and a query has none"),
-        (Query(text=" "), "needs words, and a query has none"),
+        (Query(), "needs words or examples, and a query has none"),
+        (Query(text=" "), "needs words or examples, and a query has none"),
         (heard(torch.zeros(1, 0)), "query example clip-0 is empty"),
         (heard(torch.full((1, 9), torch.nan)), "query example clip-0 holds NaN"),
         (Query(examples=(Example(clip_id="x"),)), "query example x is not loaded"),

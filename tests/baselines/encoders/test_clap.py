@@ -12,7 +12,7 @@ from sepbench_testkit.filled import gliding_tones
 
 from sepbench.baselines.encoders.batches import in_batches
 from sepbench.baselines.encoders.clap import ClapAudio, ClapText, check
-from sepbench.baselines.encoders.clap_audio import WINDOW, log_mel, to_window
+from sepbench.baselines.encoders.clap_audio import LOG_MEL, WINDOW, to_window
 from sepbench.baselines.encoders.clap_names import audio_tensors, laion_tensors, text_tensors
 from sepbench.harness.errors import (
     BaselineLoadError,
@@ -137,7 +137,7 @@ def test_tokens_that_are_no_texts_are_refused(
 
 
 def test_the_log_mel_is_that_of_the_original(clap_golden: State) -> None:
-    found = log_mel(tones(31, WINDOW, 48_000)[None])
+    found = LOG_MEL(tones(31, WINDOW, 48_000)[None])
 
     assert found.shape == (1, 1001, 64)
     torch.testing.assert_close(found[0], clap_golden["audio_logmel"], atol=1e-3, rtol=0)

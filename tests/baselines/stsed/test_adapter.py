@@ -17,6 +17,7 @@ from sepbench.baselines.stsed.latent import loud_segments
 from sepbench.baselines.stsed.localise import localise
 from sepbench.baselines.stsed.network_sed import SoundEventDetector
 from sepbench.baselines.stsed.network_separator import Separator, SeparatorConfig
+from sepbench.datasets.audioset import class_names as audioset_classes
 from sepbench.harness.api import AudioEncoder, EncoderCard, Example, Query, QuerySeparator
 from sepbench.harness.errors import BaselineLoadError, QueryError, SettingError
 
@@ -296,8 +297,75 @@ def test_events_are_told_for_every_frame_of_the_grid(htsat: HtsatLatent) -> None
     assert ((found.framewise > 0) & (found.framewise < 1)).all()
 
 
+def test_probabilities_of_clips_do_not_depend_on_their_batch(htsat: HtsatLatent) -> None:
+    clips = [noise(samples, seed)[0] for seed, samples in enumerate((513, 200_000, 64_000, 64_000))]
+
+    together = htsat.clipwise(clips)
+    alone = torch.cat([htsat.clipwise([clip]) for clip in clips])
+
+    assert together.shape == (4, 5)
+    torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
+    torch.testing.assert_close(together[1], htsat.detect(clips[1][None]).clipwise[0])
+
+
+def test_a_long_clip_is_heard_in_equal_pieces(htsat: HtsatLatent) -> None:
+    clip = noise(327_681)[0]  # one sample more than two pieces hold
+
+    found = htsat.clipwise([clip])
+
+    halves = htsat.detect(clip[:-1].reshape(2, -1)).clipwise
+    torch.testing.assert_close(found, halves.mean(0, keepdim=True), atol=1e-6, rtol=0)
+
+
+def test_silence_has_probabilities_and_no_clips_have_none(htsat: HtsatLatent) -> None:
+    silent, none = htsat.clipwise([torch.zeros(320_000)]), htsat.clipwise([])
+
+    assert silent.isfinite().all()
+    assert none.shape == (0, 527)
+
+
+@pytest.mark.parametrize(
+    ("clip", "words"),
+    [
+        (torch.zeros(2, 64_000), "give mono"),
+        (torch.ones(512), "512 samples"),
+        (torch.full((64_000,), torch.nan), "NaN or infinite"),
+    ],
+)
+def test_clips_that_say_nothing_are_refused(
+    clip: torch.Tensor, words: str, htsat: HtsatLatent
+) -> None:
+    with pytest.raises(QueryError, match=rf"clip 1.*{words}"):
+        htsat.clipwise([noise(64_000)[0], clip])
+    with pytest.raises(QueryError, match=words):
+        htsat.locate(clip, 0)
+
+
+@pytest.mark.parametrize("length", [64_000, 160_000, 320_000, 327_679])
+def test_a_class_is_located_in_seconds(length: int, htsat: HtsatLatent) -> None:
+    clip = noise(length)[0]
+
+    found = htsat.locate(clip, 3)
+
+    (located,) = localise(htsat.detector, clip[None], [3])
+    assert (found.start, found.end) == (located.begin / RATE, located.end / RATE)
+    assert 0 <= found.start < found.end <= length / RATE
+    assert found.end - found.start == pytest.approx(2.0)
+    assert found.framewise.shape == (length // 320,)
+    assert ((found.framewise > 0) & (found.framewise < 1)).all()
+
+
+def test_classes_have_the_names_that_the_corpus_has() -> None:
+    names = HtsatLatent().class_names
+
+    assert names == tuple(audioset_classes().values())
+    assert (len(names), names[0], names[486]) == (527, "Speech", "Creak")
+
+
 def test_clips_in_which_nothing_can_be_located_are_refused(htsat: HtsatLatent) -> None:
     with pytest.raises(QueryError, match="no segment"):
         localise(htsat.detector, noise(63_999), [0])
+    with pytest.raises(QueryError, match=r"513 to 327679 samples .*not of 327680"):
+        htsat.locate(noise(327_680)[0], 0)
     with pytest.raises(QueryError, match="no class 5, only 0 to 4"):
         localise(htsat.detector, noise(64_000), [5])

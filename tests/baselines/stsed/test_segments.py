@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sepbench.baselines.stsed.localise import anchor_of, place
+from sepbench.baselines.stsed.localise import anchor_of, on_frames, place
 from sepbench.baselines.stsed.segments import cut, join, separate_in_segments
 from sepbench.baselines.stsed.wiener import joint_wiener
 from sepbench.harness.errors import SettingError
@@ -97,6 +97,27 @@ def test_in_a_short_clip_the_anchor_is_found_in_any_of_its_repetitions() -> None
     anchor = anchor_of(presence, 160_000)
 
     assert anchor == 250
+
+
+@pytest.mark.parametrize(("length", "repeats"), [(64_000, 5), (160_000, 2), (320_000, 1)])
+def test_the_grid_is_folded_back_to_the_frames_of_the_clip(length: int, repeats: int) -> None:
+    frames = length // 320
+    ramp = np.arange(1024) * repeats * frames / 1024  # the frame of the repeated clip
+
+    found = on_frames(ramp % frames, length)
+
+    assert found.shape == (frames,)
+    np.testing.assert_allclose(found, np.arange(frames), atol=1.0)
+
+
+def test_the_loudest_repetition_of_a_short_clip_counts() -> None:
+    presence = np.zeros(1024)
+    presence[512 + 256] = 0.7  # the middle of the second of two repetitions
+
+    found = on_frames(presence, 160_000)
+
+    assert np.flatnonzero(found).tolist() == [250]
+    assert found.max() == 0.7
 
 
 @pytest.mark.parametrize(

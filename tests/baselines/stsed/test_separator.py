@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 
+from sepbench.baselines.stsed import network_separator
 from sepbench.baselines.stsed.network_separator import Separator, SeparatorConfig, initialise
+from sepbench.baselines.stsed.network_winograd import Winograd
+from sepbench.harness.stages.cost import count_parameters
 
 SMALL = SeparatorConfig(widths=(4, 6, 8), condition=5, n_fft=64, hop=16)
 
@@ -42,6 +47,55 @@ def test_prepared_for_speed_it_computes_the_same(network: Separator) -> None:
     kept = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert kept == [network.bn0]
     assert not any(isinstance(m, torch.nn.ConvTranspose2d) for m in network.modules())
+
+
+@torch.no_grad()
+def test_prepared_for_a_cpu_layers_of_many_channels_take_fewer_products(
+    monkeypatch: pytest.MonkeyPatch, network: Separator
+) -> None:
+    mixture, condition = torch.randn(2, 500), torch.randn(2, 5)
+    before, count = network(mixture, condition), count_parameters(network)
+    elsewhere = deepcopy(network)
+    monkeypatch.setattr(network_separator, "LEAST_CHANNELS", 6)
+
+    network.prepare("cpu")
+    elsewhere.prepare("cuda")
+
+    torch.testing.assert_close(network(mixture, condition), before, atol=1e-5, rtol=0)
+    made = [name for name, each in network.named_modules() if isinstance(each, Winograd)]
+    assert made == [
+        "encoder_block2.conv_block.conv2",
+        "conv_block3.conv1",
+        "conv_block3.conv2",
+        "decoder_block1.conv_block2.conv1",
+        "decoder_block1.conv_block2.conv2",
+    ]
+    assert not any(isinstance(each, Winograd) for each in elsewhere.modules())
+    assert count_parameters(network) == count_parameters(elsewhere) < count
+
+
+@pytest.mark.parametrize("size", [(2, 2), (5, 16), (4, 7), (1, 1)])
+@pytest.mark.parametrize("bias", [False, True])
+@torch.no_grad()
+def test_fewer_products_give_the_convolution(size: tuple[int, int], bias: bool) -> None:
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(7, 5, 3, padding=1, bias=bias).to(memory_format=torch.channels_last)
+    image = torch.randn(3, 7, *size)
+
+    found = Winograd(conv)(image)
+
+    torch.testing.assert_close(found, conv(image), atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_fewer_products_are_taken_in_float32_whatever_the_precision() -> None:
+    conv = torch.nn.Conv2d(64, 64, 3, padding=1)
+    image = torch.randn(1, 64, 4, 4)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        found = Winograd(conv)(image.bfloat16())
+
+    torch.testing.assert_close(found, conv(image.bfloat16().float()), atol=1e-5, rtol=0)
 
 
 @torch.no_grad()

@@ -314,8 +314,8 @@ def test_help_names_every_command(bench: Bench) -> None:
 
     commands = [line.split()[0] for line in done.out.partition("Commands:")[2].splitlines() if line]
     assert commands == [
-        *("run", "list", "describe", "check", "score", "probe", "report", "compare"),
-        *("data", "weights", "doctor"),
+        *("run", "list", "describe", "check", "score", "probe", "train", "status", "profile"),
+        *("report", "compare", "data", "weights", "doctor"),
     ]
 
 
@@ -335,7 +335,7 @@ def test_the_list_is_also_json(bench: Bench) -> None:
     assert packages["demo"] == "sepbench"
     assert packages["kit-16k"] == "sepbench-testkit 1.0"
     assert set(everything) == {
-        *("models", "datasets", "protocols", "metrics", "encoders", "reports")
+        *("models", "postprocesses", "datasets", "protocols", "metrics", "encoders", "reports")
     }
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sepbench_testkit.book import Book
+from sepbench_testkit.book import LOUD, Book
 
 import sepbench.harness as sb
-from sepbench.harness.api import Undefined
+from sepbench.harness.api import MetricCard, Undefined
 
 Bench = Callable[..., Any]
 MUTE = Undefined(cause="estimate", reason="the estimate is silent")
@@ -68,6 +68,44 @@ def test_without_names_the_board_is_compared_and_corrected(bench: Bench, work: P
         ["mixture", "strong"],
         ["mixture", "weak"],
         ["strong", "weak"],
+    ]
+
+
+def test_two_rows_are_compared_by_every_metric_they_share(bench: Bench, tmp_path: Path) -> None:
+    book = Book(tmp_path / "both", scenes=6)
+    cards = (LOUD, MetricCard(metric_id="sar", version=1, title="SAR", unit="1"))
+    book.cell("one", [{"sdr": 5.0 + k, "sar": 1.0} for k in range(12)], cards=cards)
+    book.cell("other", [{"sdr": 1.0 + k, "sar": 3.0} for k in range(12)], cards=cards)
+    book.close()
+
+    done = bench("compare", "one", "other", "-w", tmp_path / "both", "--csv", tmp_path / "c.csv")
+
+    lines = done.out.splitlines()
+    assert lines[0] == "kit · kit: A = one, B = other, one p"
+    assert [line.split()[0] for line in lines[3:5]] == ["sdr@1", "sar@1"]
+    assert [line.split()[-1] for line in lines[3:5]] == ["one", "other"]
+    assert lines[3].split()[1:4] == ["dB", "±0.1", "+4.00"]
+    assert lines[5] == "  each: 12 targets of 12 recordings"
+    assert [row["metric"] for row in rows((tmp_path / "c.csv").read_text("utf-8"))] == [
+        "sdr@1",
+        "sar@1",
+    ]
+
+
+def test_a_board_of_three_has_a_table_a_metric(bench: Bench, tmp_path: Path) -> None:
+    book = Book(tmp_path / "three", scenes=6)
+    cards = (LOUD, MetricCard(metric_id="sar", version=1, title="SAR"))
+    for level, name in enumerate("abc"):
+        values = [{"sdr": float(level), "sar": float(-level)} for _ in range(12)]
+        book.cell(name, values, cards=cards)
+    book.close()
+
+    lines = bench("compare", "-w", tmp_path / "three").out.splitlines()
+
+    heads = [line for line in lines if line.startswith("kit ·")]
+    assert heads == [
+        "kit · kit by SDR (sdr@1), p of 3 comparisons corrected",
+        "kit · kit by SAR (sar@1), p of 3 comparisons corrected",
     ]
 
 
@@ -131,7 +169,7 @@ def test_a_report_in_parts_is_markdown_and_csv(bench: Bench, work: Path) -> None
     text = (work / "reports" / "by-label.md").read_text("utf-8")
     found = rows((work / "reports" / "by-label.csv").read_text("utf-8"))
     assert text.startswith("### kit · kit by label")
-    assert "| dog | strong | none | 6 | 10.00 ±" in text
+    assert "| dog | strong | – | 6 | 10.00 ±" in text
     weak = next(r for r in found if (r["group"], r["model"], r["column"]) == ("dog", "weak", "sdr"))
     assert (weak["averaged"], weak["items"], weak["undefined_estimate"]) == ("5", "6", "1")
 

@@ -64,7 +64,8 @@ def test_status_counts_the_scenes_of_each_list_and_names_missing_files(
     assert "  manifest none" in lines
     assert any(line.startswith("  licence  CC BY-NC") for line in lines)
     assert any("github.com/karolpiczak/ESC-50" in line for line in lines)
-    assert any(line.startswith("  on disk  3 files, 0.0 MB; ") for line in lines)
+    size = sum(len(name) for name in CLIPS)
+    assert any(line.startswith(f"  on disk  3 files, {size} bytes; ") for line in lines)
 
 
 def test_all_missing_files_go_to_a_table(bench: Bench, esc50: Path, tmp_path: Path) -> None:
@@ -116,6 +117,31 @@ def test_status_without_names_is_also_json_and_has_all(bench: Bench, esc50: Path
     assert states["esc50"]["size"] == sum(len(name) for name in CLIPS)
 
 
+def test_without_names_a_dataset_without_a_folder_is_one_line(bench: Bench, esc50: Path) -> None:
+    lines = bench("data", "status").out.splitlines()
+
+    clotho = [line for line in lines if line.startswith("clotho")]
+    assert clotho == [
+        "clotho             –  no folder; bench data status clotho says where to get it"
+    ]
+    assert "  to fetch clotho_eval.csv" not in "".join(lines)
+    assert any(line.startswith("esc50              /") for line in lines)
+
+
+def test_a_release_that_is_not_there_is_no_problem_of_the_other_one(
+    bench: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "songs" / "test").mkdir(parents=True)
+    (tmp_path / "songs" / "test" / "A - B.stem.mp4").write_bytes(b"")
+
+    out = bench("data", "status", "musdb18", "--root", "musdb18=songs").out
+
+    assert "  test               1 of 50 scenes; 49 more have no name here" in out
+    assert "  test-hq            not here: " in out
+    assert "PROBLEM" not in out
+    assert "  steps    bench data prepare musdb18" in out
+
+
 def test_a_list_that_contradicts_itself_is_named_and_the_others_are_counted(
     bench: Bench, tmp_path: Path
 ) -> None:
@@ -127,7 +153,43 @@ def test_a_list_that_contradicts_itself_is_named_and_the_others_are_counted(
 
     assert done.code == 0
     assert "gives the audiocap_id '7' more than once" in done.out
-    assert "audiosep-premixed  cannot be read: " in done.out
+    assert "audiosep-premixed  not here: Dataset audiocaps: audiocaps_eval.csv is miss" in done.out
+    assert "test-seeded        PROBLEM: cannot be read: " in done.out
+
+
+def test_a_folder_that_is_not_there_is_a_problem_that_says_where_to_get_the_corpus(
+    bench: Bench, tmp_path: Path
+) -> None:
+    out = bench("data", "status", "clotho", "--root", f"clotho={tmp_path / 'nowhere'}").out
+
+    assert "PROBLEM  Dataset clotho: " in out
+    assert "nowhere is no folder that exists" in out
+    assert "  licence  captions: Tampere University licence" in out
+    assert "  get it   the evaluation data named in the README" in out
+    assert "to fetch" not in out  # there is no folder to fetch into
+
+
+def test_a_file_that_a_run_would_refuse_is_missing(bench: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "here.wav").write_bytes(b"")
+    (tmp_path / "out.wav").write_bytes(b"")
+    (folder / "link.wav").symlink_to(tmp_path / "out.wav")
+    names = ("here.wav", "link.wav", "../out.wav", str(tmp_path / "out.wav"), "n" * 300)
+    rows = "".join(f"{name},what,here.wav\n" for name in names)
+    (folder / "manifest.csv").write_text(f"target,query,mixture\n{rows}", "utf-8")
+
+    done = bench("data", "status", "folder", "--json", "--root", f"folder={folder}")
+
+    (entry,) = json.loads(done.out)[0]["lists"]
+    assert entry["error"] == ""
+    assert [scene["files"][0] for scene in entry["missing"]] == list(names[1:])
+
+
+def test_a_list_of_which_nothing_is_there_is_not_here(bench: Bench, esc50: Path) -> None:
+    out = bench("data", "status", "esc50").out
+
+    assert "  premixed           not here, 0 of 2,000 scenes; 2,000 missing: 0000 (segm" in out
 
 
 def test_a_list_that_is_the_folder_itself_says_how_many_are_missing(
@@ -139,7 +201,7 @@ def test_a_list_that_is_the_folder_itself_says_how_many_are_missing(
 
     out = bench("data", "status", "voicebank-demand", "--root", "voicebank-demand=vbd").out
 
-    assert "1 of 824 scenes; 823 more are not in the folder" in out
+    assert "1 of 824 scenes; 823 more have no name here" in out
 
 
 @pytest.mark.parametrize(
@@ -271,6 +333,27 @@ def test_verify_of_a_name_without_manifest_or_folder_fails(bench: Bench, esc50: 
     assert "Name it with --root clotho=FOLDER or SEPBENCH_CLOTHO" in done.out
 
 
+def test_verify_without_names_says_when_there_was_nothing_to_hold(
+    bench: Bench, esc50: Path
+) -> None:
+    done = bench("data", "verify")
+
+    assert done.code == 0
+    assert "no dataset has a manifest; `bench data prepare NAME` writes one" in done.out
+
+
+def test_verify_without_names_names_a_folder_that_is_gone(
+    bench: Bench, esc50: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEPBENCH_CLOTHO", str(esc50 / "not mounted"))
+
+    done = bench("data", "verify")
+
+    assert done.code == 1
+    assert [line[0] for line in words(done.out)] == ["REFUSED"]
+    assert "not mounted is no folder that exists" in done.out
+
+
 def test_what_ships_with_the_package_gets_its_manifest_in_the_cache(
     bench: Bench, tmp_path: Path
 ) -> None:
@@ -323,7 +406,7 @@ def test_nothing_is_fetched_without_yes(bench: Bench, tmp_path: Path, web: list[
 
     assert web == []
     assert words(done.out)[0][0] == "to"
-    assert "list.csv (0.0 MB; CC0) from https://example.org/list.csv; say --yes" in done.out
+    assert "list.csv (12 bytes; CC0) from https://example.org/list.csv; say --yes" in done.out
     assert list((tmp_path / "clotho").iterdir()) == []
 
 
@@ -335,7 +418,7 @@ def test_yes_makes_the_folder_and_fetches_once(
 
     assert web == ["https://example.org/list.csv"]
     assert ["fetched", "new/clotho/meta/list.csv"] in words(first.out)
-    assert "Fetching meta/list.csv (0.0 MB; CC0)" in first.err
+    assert "Fetching meta/list.csv (12 bytes; CC0)" in first.err
     assert words(second.out)[-1][0] == "there"
     assert (tmp_path / "new" / "clotho" / MANIFEST).is_file()
 

@@ -23,7 +23,7 @@ ENCODERS = '''
 """Encoders of three numbers: energy in three bands."""
 import torch
 from sepbench.harness.api import EncoderCard
-from sepbench.harness.errors import MissingWeightsError
+from sepbench.harness.errors import MissingWeightsError, QueryError
 
 
 class Bands:
@@ -59,19 +59,11 @@ class Weightless(Bands):
         raise MissingWeightsError("There is no checkpoint.")
 
 
-class Found:
-    def __init__(self, clipwise):
-        self.clipwise = clipwise
-
-
-class Nameless(Bands):
-    def detect(self, clips):
-        return Found(torch.zeros(len(clips), 527) + torch.arange(527) / 527)
-
-
-class Odd(Bands):
-    def detect(self, clips):
-        return Found(torch.zeros(len(clips), 10))
+class Segment:
+    def __init__(self, start):
+        self.start, self.end = start, start + 0.5
+        self.framewise = torch.zeros(100)
+        self.framewise[int(100 * start) : int(100 * start) + 50] = 0.75
 
 
 class Detector(Bands):
@@ -82,7 +74,21 @@ class Detector(Bands):
         return bands / bands.sum(1, keepdim=True)
 
     def locate(self, clip, class_index):
-        return 4000, 8000
+        return Segment(class_index / 4)
+
+
+class Hears(Detector):
+    locate = None
+
+    def __getattribute__(self, name):
+        if name == "locate":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+class Picky(Detector):
+    def locate(self, clip, class_index):
+        raise QueryError("The clip is too short for picky.")
 '''
 
 
@@ -161,6 +167,20 @@ def test_a_picture_an_encoder_is_drawn(bench: Bench, folder: Path) -> None:
     assert Path("out/bands.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_by_umap_needs_its_own_extra(
+    bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = probing.importlib.util.find_spec
+    monkeypatch.setattr(
+        probing.importlib.util, "find_spec", lambda name: None if name == "umap" else there(name)
+    )
+
+    done = bench(*asked(folder, "Bands"), "--picture", "--projection", "umap", "-o", "out")
+
+    assert done.code == 2
+    assert "pip install 'sepbench[umap]'" in done.err
+
+
 def test_encoders_that_fail_cost_their_row_and_the_exit_code(bench: Bench, folder: Path) -> None:
     done = bench(*asked(folder, "Broken", "Weightless", "Bands"), "--shots", "1")
 
@@ -193,37 +213,100 @@ def test_too_many_shots_leave_a_reason_instead_of_a_number(bench: Bench, folder:
 
 
 def test_detectors_are_probed_for_what_they_say(bench: Bench, folder: Path) -> None:
-    done = bench(*asked(folder, "Detector"), "--sed", "--locate", "mid-1.wav")
+    done = bench(*asked(folder, "Detector"), "--sed")
 
     lines = done.out.splitlines()
     assert done.code == 0
     assert lines[3].split() == ["detector", "3", "100.0", "[100.0,", "100.0]", "0"]
     assert "detector has no class for, and is not asked for: high." in lines
-    assert "detector, mid-1.wav: mid at 0.50–1.00 s." in lines
 
 
-def test_a_detector_without_names_answers_in_the_classes_of_audioset(
-    bench: Bench, folder: Path
-) -> None:
-    table = folder / "clips.csv"
-    table.write_text(table.read_text("utf-8").replace(",low,", ",dog,"), "utf-8")
+def test_a_class_map_says_what_a_label_means(bench: Bench, folder: Path) -> None:
+    Path("map.csv").write_text("label,class\nhigh,Siren\n", "utf-8")
 
-    done = bench(*asked(folder, "Nameless"), "--sed")
+    done = bench(*asked(folder, "Detector"), "--sed", "--class-map", "map.csv")
 
     assert done.code == 0
-    assert "nameless, average precision of 1 classes: dog 33.3." in done.out
+    assert "average precision of 3 classes: high 100.0, low 100.0, mid 100.0." in done.out
+    assert "has no class for" not in done.out
 
 
-def test_a_detector_with_other_classes_than_audioset_must_name_them(
+def test_a_clip_of_the_corpus_is_searched_for_its_own_labels(bench: Bench, folder: Path) -> None:
+    done = bench(*asked(folder, "Detector"), "--sed", "--locate", "mid-1.wav")
+
+    lines = done.out.splitlines()
+    assert done.code == 0
+    assert lines[3].startswith("detector")  # the table of the corpus comes first
+    assert lines[-4] == "mid-1.wav · 1.00 s (probabilities of a class)"
+    assert lines[-1].split() == ["detector", "mid", "0.25", "0.75", "0.998", "0.750"]
+
+
+def test_any_file_is_searched_without_a_corpus(bench: Bench, folder: Path) -> None:
+    sound = folder / "mid-1.wav"
+
+    asked_for = ("--class", "siren", "--class", "low", "-o", "out", "--picture")
+    done = bench("probe", "-e", "d=probe_encoders:Detector", "--locate", sound, *asked_for)
+
+    lines = done.out.splitlines()
+    assert done.code == 0
+    assert lines[0] == f"{sound} · 1.00 s (probabilities of a class)"
+    assert [line.split()[1] for line in lines[3:]] == ["Siren", "Low"]
+    assert Path("out/mid-1.png").read_bytes().startswith(b"\x89PNG")
+    assert Path("out/locations.csv").read_text("utf-8").count("\n") == 3
+    assert not Path("out/probe.csv").exists()
+
+
+def test_a_file_without_labels_is_searched_for_the_likeliest(bench: Bench, folder: Path) -> None:
+    done = bench("probe", "-e", "d=probe_encoders:Detector", "--locate", folder / "mid-1.wav")
+
+    assert [line.split()[1] for line in done.out.splitlines()[3:]] == ["mid", "Siren", "Low"]
+
+
+def test_a_label_without_a_class_is_named_below_the_table(bench: Bench, folder: Path) -> None:
+    done = bench(*asked(folder, "Detector"), "--locate", "high-1.wav")
+
+    assert done.out.splitlines()[-1] == "detector has no class for high."
+
+
+def test_a_detector_that_refuses_the_clip_costs_its_row_and_the_exit_code(
     bench: Bench, folder: Path
 ) -> None:
-    table = folder / "clips.csv"
-    table.write_text(table.read_text("utf-8").replace(",low,", ",dog,"), "utf-8")
-
-    done = bench(*asked(folder, "Odd"), "--sed")
+    done = bench(*asked(folder, "Picky", "Detector"), "--locate", "mid-1.wav")
 
     assert done.code == 1
-    assert "gave embeddings of shape (16, 10); expected (16, 527)" in done.err
+    assert "Error: picky: The clip is too short for picky." in done.err
+    assert [line.split()[0] for line in done.out.splitlines()[3:]] == ["detector"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--locate", "none.wav"), "Unknown clip or file 'none.wav'"),
+        (("--locate", "mid-1.wav", "--class", "Sirene"), "of detector. Did you mean 'Siren'"),
+        (("--sed", "--class-map", "none.csv"), "none.csv is missing"),
+        (("--class-map", "none.csv"), "--class-map goes with --sed or --locate"),
+        (("--class", "Siren"), "--class goes with --locate"),
+        (("--sed", "--picture", "-o", "out"), "--sed alone has none"),
+        (("--sed", "--class-map", "wrong.csv"), "'mid' is given the class 'Medium'"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(
+    bench: Bench, folder: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    Path("wrong.csv").write_text("label,class\nmid,Medium\n", "utf-8")
+
+    done = bench(*asked(folder, "Detector"), *arguments)
+
+    assert done.code in (1, 2)
+    assert words in done.err
+    assert done.out == ""
+
+
+def test_a_detector_that_cannot_locate_is_refused(bench: Bench, folder: Path) -> None:
+    done = bench(*asked(folder, "Hears"), "--locate", "mid-1.wav")
+
+    assert done.code == 2
+    assert "'hears' tells no such events: it lacks locate." in done.err
 
 
 def test_an_encoder_that_tells_no_events_is_refused(bench: Bench, folder: Path) -> None:
@@ -243,7 +326,8 @@ def test_an_encoder_that_tells_no_events_is_refused(bench: Bench, folder: Path) 
         (("-e", "logmel-stats", "-d", "demo", "--clips", "a.csv"), "Name one corpus"),
         (("-e", "logmel-stats", "-d", "demo", "--picture"), "--picture needs a folder"),
         (("-e", "logmel-stats", "-d", "demo", "--shots", "0"), "--shots 0: expected whole"),
-        (("-e", "logmel-stats", "-d", "demo", "--locate", "a"), "--locate goes with --sed"),
+        (("-e", "logmel-stats", "-d", "demo", "--locate", "a"), "Unknown clip or file 'a'"),
+        (("-e", "logmel-stats", "--sed"), "Name one corpus"),
         (("-e", "logmel-stats,logmel-stats", "-d", "demo"), "Two encoders are called"),
         (("-e", "logmel-stats", "-d", "demo", "gain=1"), "expected encoders.NAME.SETTING=VALUE"),
         (

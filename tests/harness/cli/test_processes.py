@@ -72,6 +72,8 @@ def test_the_list_is_instant_once_plugins_are_known(
         ("run", "--show-config"),
         ("run", "-m", "nmff"),
         ("report",),
+        ("status",),
+        ("profile",),
     ],
     ids=" ".join,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -173,23 +174,49 @@ def test_scenes_that_are_not_what_they_were_fail_before_a_model_sees_them(
 # --- Ctrl-C -------------------------------------------------------------------------------
 
 
-def test_an_interrupted_command_says_so_and_keeps_what_is_done(tmp_path: Path) -> None:
-    workspace, cli = tmp_path / "ws", Cli()
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_asked_to_stop_finishes_what_is_in_flight_and_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    workspace, cli, log = tmp_path / "ws", Cli(), tmp_path / "log"
     process = cli.start(
         *("run", "-m", "kit-half", "-d", "kit", "--workspace", workspace),
         *("datasets.kit.scenes=500", "models.kit-half.seconds=0.02", "bounds=[]"),
-        *("metrics=[sdr]", "batch_size=2"),
+        *("metrics=[sdr]", "batch_size=2", f"models.kit-half.log={log}"),
     )
     assert wait_until(lambda: recorded(workspace) > 0, 60)
 
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "Stopping: what is in flight is finished and recorded." in stderr
+    assert "Stopped. What is done is kept; the same command goes on." in stderr
+    assert "Traceback" not in stderr
+    # What the model has separated is recorded, and nothing else was begun.
+    assert 0 < recorded(workspace) == calls(log)["separate"] < 1500
+    assert rows(workspace, "SELECT status FROM runs") == [{"status": "stopped"}]
+    assert cli.all_gone()
+    assert cli.scratch(workspace) == []
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
+    workspace, cli, log = tmp_path / "ws", Cli(), tmp_path / "log"
+    process = cli.start(
+        *("run", "-m", "kit-half", "-d", "kit", "--workspace", workspace),
+        *("models.kit-half.seconds=600", f"models.kit-half.log={log}", "bounds=[]"),
+    )
+    assert wait_until(log.exists, 60)  # conditions are made; the first batch takes an hour
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2)
+
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
 
     assert process.returncode == 130
     assert "Stopped. What is done is kept; the same command goes on." in stderr
     assert "Traceback" not in stderr
-    assert recorded(workspace) > 0
-    assert rows(workspace, "SELECT status FROM runs") == [{"status": "stopped"}]
     assert cli.all_gone()
     assert cli.scratch(workspace) == []
 

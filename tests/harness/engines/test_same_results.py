@@ -39,11 +39,12 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("local", ["engine.workers=4", "batch_size=1", "engine.order=shuffled"]),
         ("local", ["engine.workers=2", "batch_size=3", "engine.memory_mb=1"]),
+        ("local", ["engine.lanes=2", "device=cpu", "batch_size=auto", "engine.order=shuffled"]),
         ("inline", []),
         ("inline", ["engine.order=shuffled"]),
     ],
 )
-def test_workers_batches_order_and_engine_give_the_same_values(
+def test_workers_lanes_batches_order_and_engine_give_the_same_values(
     reference: Path, tmp_path: Path, engine: str, settings: list[str]
 ) -> None:
     other = grid(tmp_path / "ws", engine, *settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ from sepbench.harness.errors import (
 )
 from sepbench.harness.probing.corpus import corpus_of, read_corpus
 from sepbench.harness.probing.published import published_for, read_published
+from sepbench.harness.probing.table import LINEAR, ProbeRow, ProbeTable, render, write_csv
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "probe.md"
 
 
 @pytest.fixture
@@ -112,6 +116,60 @@ def test_a_corpus_without_clips_or_labels_is_refused() -> None:
         corpus_of("mine", [Clip(clip_id="a", path=Path("a"))])
 
 
+# --- corpora of others ---------------------------------------------------------------------------
+
+
+def test_the_recipes_of_the_docs_make_tables_of_three_known_corpora(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = (
+        "UrbanSound8K/audio/fold1/7061-6-0-0.wav",
+        "UrbanSound8K/audio/fold5/7061-6-1-0.wav",
+        "genres_original/blues/blues.00013.wav",
+        "genres_original/rock/rock.00004.wav",
+        "speech_commands/yes/0a7c2a8d_nohash_0.wav",
+        "speech_commands/yes/0a7c2a8d_nohash_1.wav",
+        "speech_commands/no/1b4c9b89_nohash_0.wav",
+        "speech_commands/_background_noise_/pink_noise.wav",
+    )
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    table = tmp_path / "UrbanSound8K" / "metadata" / "UrbanSound8K.csv"
+    table.parent.mkdir()
+    table.write_text(
+        "slice_file_name,fsID,start,end,salience,fold,classID,class\n"
+        "7061-6-0-0.wav,7061,0,4,1,1,6,gun_shot\n7061-6-1-0.wav,7061,4,8,1,5,6,gun_shot\n"
+    )
+    (tmp_path / "speech_commands" / "validation_list.txt").write_text("no/1b4c9b89_nohash_0.wav\n")
+    (tmp_path / "speech_commands" / "testing_list.txt").write_text("yes/0a7c2a8d_nohash_1.wav\n")
+    monkeypatch.chdir(tmp_path)
+    (recipes,) = DOCS.read_text("utf-8").split("```python\n")[1:]
+
+    exec(recipes.partition("```")[0], {})
+
+    urban, genres, words = (
+        [
+            (clip.clip_id, clip.labels, clip.fold, clip.origin)
+            for clip in read_corpus(Path(root) / "clips.csv").clips
+        ]
+        for root in ("UrbanSound8K/audio", "genres_original", "speech_commands")
+    )
+    assert urban == [
+        ("fold1/7061-6-0-0.wav", ("gun_shot",), "1", "7061"),
+        ("fold5/7061-6-1-0.wav", ("gun_shot",), "5", "7061"),
+    ]
+    assert genres == [
+        ("blues/blues.00013.wav", ("blues",), "3", "blues.00013"),
+        ("rock/rock.00004.wav", ("rock",), "4", "rock.00004"),
+    ]
+    assert words == [
+        ("no/1b4c9b89_nohash_0.wav", ("no",), "validation", "1b4c9b89"),
+        ("yes/0a7c2a8d_nohash_0.wav", ("yes",), "training", "0a7c2a8d"),
+        ("yes/0a7c2a8d_nohash_1.wav", ("yes",), "testing", "0a7c2a8d"),
+    ]
+
+
 # --- published figures --------------------------------------------------------------------------
 
 
@@ -125,21 +183,68 @@ def whole_esc50(name: str = "esc50", folds: int = 5) -> list[Clip]:
 
 
 def test_published_rows_stand_beside_the_whole_corpus_with_its_folds() -> None:
-    rows = published_for(corpus_of("esc50", whole_esc50()))
+    beside = published_for(corpus_of("esc50", whole_esc50()))
 
-    found = {(row.encoder, row.variant): row.value for row in rows}
+    assert beside is not None
+    found = {(row.encoder, row.variant): row.value for row in beside.rows}
+    assert beside.comparable
     assert found["PANNs", "CNN14"] == 90.1
     assert found["AST", ""] == 93.5
-    assert {row.task for row in rows} == {"ESC-50"}
-    assert {row.protocol for row in rows} == {"linear probe"}
+    assert {row.task for row in beside.rows} == {"ESC-50"}
+    assert {row.protocol for row in beside.rows} == {"linear probe"}
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "folds"), [("esc50", 1999, 5), ("esc50", 2000, 4), ("esc10", 400, 5)]
+)
+def test_beside_a_part_of_a_corpus_they_are_not_comparable(
+    name: str, count: int, folds: int
+) -> None:
+    beside = published_for(corpus_of(name, whole_esc50(folds=folds)[:count]))
+
+    assert beside is not None
+    assert not beside.comparable
+    assert len(beside.rows) == 12
 
 
 def test_published_rows_stand_beside_nothing_else() -> None:
-    clips = whole_esc50()
+    assert published_for(corpus_of("mine", whole_esc50())) is None
 
-    assert published_for(corpus_of("esc50", clips[:-1])) == []
-    assert published_for(corpus_of("mine", clips)) == []
-    assert published_for(corpus_of("esc50", whole_esc50(folds=4))) == []
+
+@pytest.mark.parametrize(
+    ("name", "heading", "status"),
+    [
+        ("esc50", "Published linear probes on ESC-50 (crops", "published"),
+        ("esc10", "Published linear probes on all of ESC-50: another", "published elsewhere"),
+    ],
+)
+def test_published_rows_are_set_apart_from_ours(
+    tmp_path: Path, name: str, heading: str, status: str
+) -> None:
+    corpus = corpus_of(name, whole_esc50())
+    ours = ProbeRow(encoder="mine", dimension=2, values={LINEAR: "nothing to learn"})
+    table = ProbeTable(
+        corpus=name,
+        facts=corpus.facts,
+        probes=(LINEAR,),
+        rows=(ours,),
+        published=published_for(corpus),
+    )
+
+    blocks = render(table).split("\n\n")
+    write_csv(tmp_path / "probe.csv", table)
+
+    assert [block.splitlines()[0].split("  ")[0] for block in blocks[1:3]] == [
+        "Encoder",
+        "– mine, Linear probe: nothing to learn",
+    ]
+    assert blocks[3].startswith(heading)
+    assert "  PANNs CNN14               90.1 ± 0.4" in blocks[3].splitlines()
+    assert blocks[3].count("Source: ") == 1
+    with (tmp_path / "probe.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["measured", *[status] * 12]
+    assert {row["corpus"] for row in rows[1:]} == {"ESC-50"}
 
 
 def test_every_published_row_says_where_it_was_read() -> None:

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
-
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
 from sepbench.harness.errors import NotApplicableError
-from sepbench.harness.probing.events import (
-    TABLE,
-    event_map,
-    match_classes,
-    weighted_precisions,
-)
+from sepbench.harness.probing.events import event_map, weighted_precisions
 
 ORIGINS = [str(k) for k in range(6)]
 TRUTH = np.array([[1, 0], [1, 0], [1, 0], [0, 1], [0, 1], [0, 1]], dtype=bool)
@@ -89,26 +81,3 @@ def test_the_interval_holds_the_value_and_draws_recordings() -> None:
     assert clips.interval[0] < clips.value < clips.interval[1]
     assert clips.interval != recordings.interval
     assert alone.interval is None
-
-
-def test_labels_find_their_class_by_name_or_by_the_table() -> None:
-    names = ["Speech", "Dog", "Baby cry, infant cry", "Snap Shot"]
-
-    assert match_classes(["dog", "crying_baby", "snap_shot", "can_opening"], names) == {
-        "dog": 1,
-        "crying_baby": 2,
-        "snap_shot": 3,
-    }
-
-
-def test_a_corpus_of_which_nothing_is_known_is_refused() -> None:
-    with pytest.raises(NotApplicableError, match="no class for any of: can_opening"):
-        match_classes(["can_opening"], ["Speech"])
-
-
-def test_each_label_of_the_table_has_a_class_of_its_own() -> None:
-    with Path(TABLE).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-
-    assert len(rows) == 46
-    assert len({row["class"] for row in rows}) == 46

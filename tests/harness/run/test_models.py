@@ -6,9 +6,15 @@ from typing import Any
 import pytest
 
 from sepbench.harness.api import BaselineCard
-from sepbench.harness.errors import PluginError, SettingError
+from sepbench.harness.errors import BenchError, PluginError, SettingError, UnknownNameError
 from sepbench.harness.run.corpora import find_root, open_dataset, open_grid, root_variable
-from sepbench.harness.run.models import ModelRequest, complete_settings, make_model, plan_models
+from sepbench.harness.run.models import (
+    ModelRequest,
+    complete_settings,
+    find_postprocess,
+    make_model,
+    plan_models,
+)
 from sepbench.harness.settings import RunSettings, resolve
 
 
@@ -56,6 +62,67 @@ def test_defaults_are_completed_and_part_of_the_identity() -> None:
     assert model.settings == {"gain": 0.1}
     assert {"gain": 0.1, "seconds": 0.0}.items() <= model.identity["settings"].items()
     assert model.identity["baseline"] == "kit-half"
+
+
+def with_step(name: str) -> Any:
+    given = settings("bounds=[]", f"models.kit-half.postprocess={name}", models=["kit-half"])
+    (model,) = plan_models(given)
+    return model
+
+
+def test_a_postprocess_is_a_setting_of_any_model_and_part_of_its_identity() -> None:
+    (plain,) = plan_models(settings("bounds=[]", models=["kit-half"]))
+
+    model, none = with_step("joint-wiener"), with_step("null")
+
+    assert none.identity == plain.identity
+    assert (none.card.joint, model.card.joint) == (False, True)
+    assert model.card.summary == "half the mixture; then joint-wiener"
+    assert model.settings == plain.settings
+    assert model.postprocess == "sepbench.baselines.stsed.wiener:JointWiener"
+    assert model.identity["postprocess"]["name"] == "joint-wiener"
+    assert {k: v for k, v in model.identity.items() if k != "postprocess"} == plain.identity
+
+
+def test_a_postprocess_of_another_version_or_code_is_another_model() -> None:
+    one, other = (
+        with_step(f"sepbench_testkit.postprocesses:{name}") for name in ("Shares", "Later")
+    )
+
+    assert [m.identity["postprocess"]["version"] for m in (one, other)] == ["1", "2"]
+    assert len(one.identity["postprocess"]["source"]) == 64
+
+
+def test_a_model_and_its_variant_with_a_postprocess_stand_in_one_grid() -> None:
+    given = settings(
+        *("bounds=[]", "models.shared.postprocess=joint-wiener"),
+        models=["kit-half", "shared=kit-half"],
+    )
+
+    assert [model.label for model in plan_models(given)] == ["kit-half", "shared"]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("joint-winer", UnknownNameError, "Unknown postprocess 'joint-winer'.*'joint-wiener'"),
+        ("3", SettingError, r"models\.kit-half\.postprocess=3: expected a name"),
+        ("sepbench_testkit.postprocesses:Cardless", PluginError, "not a PostprocessCard"),
+    ],
+)
+def test_what_is_no_postprocess_is_refused(name: str, error: type[BenchError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        with_step(name)
+
+
+def test_a_models_own_setting_of_that_name_is_its_own() -> None:
+    class Own:
+        def __init__(self, postprocess: str = "none") -> None: ...
+
+    given = {"postprocess": "gentle"}
+
+    assert find_postprocess(Own, given, "own") == ("", {})
+    assert given == {"postprocess": "gentle"}
 
 
 class Net:

@@ -34,16 +34,31 @@ try:
 except BenchError as error:
     print("refused:", error)
 """
+# `bench data prepare` as the entry point would run it, Clotho's list being the server's file.
+PREPARE = """
+import sys
+from dataclasses import replace
+from sepbench.datasets.clotho import Clotho
+from sepbench.harness.api import RemoteFile
+from sepbench.harness.cli import main
+
+url, size, sha256, *arguments = sys.argv[1:]
+file = RemoteFile(name="lists/a.csv", url=url, size=int(size), sha256=sha256, licence="CC0")
+Clotho.card = replace(Clotho.card, remote=(file,))
+sys.argv = ["bench", "data", *arguments]
+main()
+"""
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one file; sends half of it and waits while `stalls`."""
+    """Serves one file; sends half of it and waits while `stalls`, or ends there while `cuts`."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.stalls, self.leave = False, Event()
+        self.cuts, self.knows_ranges = False, True
         self.ranges: list[str | None] = []
 
 
@@ -53,6 +68,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers["Range"]
         self.server.ranges.append(asked)
+        if not self.server.knows_ranges:
+            asked = None
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(CONTENTS) - start))
@@ -64,6 +81,9 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(CONTENTS[start:HALF])
             self.wfile.flush()
             self.server.leave.wait(60)
+        elif self.server.cuts:
+            self.wfile.write(CONTENTS[start:HALF])
+            self.close_connection = True
         else:
             self.wfile.write(CONTENTS[start:])
 
@@ -140,3 +160,78 @@ def test_nothing_is_fetched_to_a_place_outside_the_root(tmp_path: Path) -> None:
 
     with pytest.raises(UnsafePathError, match="lies outside"):
         web_download(remote, tmp_path / "root")
+
+
+# --- through the command --------------------------------------------------------------------
+
+
+def bench_data(server: Server, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    url = f"http://127.0.0.1:{server.server_port}/a.csv"
+    sha256 = hashlib.sha256(CONTENTS).hexdigest()
+    options = ("-w", str(folder / "ws"), "--root", f"clotho={folder / 'clotho'}")
+    return subprocess.run(
+        [sys.executable, "-c", PREPARE, url, str(len(CONTENTS)), sha256, *arguments, *options],
+        env={
+            **os.environ,
+            "HF_HUB_OFFLINE": "0",
+            "HF_HOME": str(folder / "home"),
+            "HF_HUB_DOWNLOAD_TIMEOUT": "2",
+            "NO_PROXY": "*",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_prepare_asks_first_and_fetches_checks_and_records_after_yes(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "clotho").mkdir()
+
+    asked = bench_data(server, tmp_path, "prepare", "clotho")
+    ranges = list(server.ranges)
+    fetched = bench_data(server, tmp_path, "prepare", "clotho", "--yes")
+    verified = bench_data(server, tmp_path, "verify", "clotho")
+
+    assert "to fetch   lists/a.csv (25.6 MB; CC0) from http://127.0.0.1" in asked.stdout
+    assert ranges == []
+    assert fetched.returncode == 0, fetched.stdout + fetched.stderr
+    assert "fetched" in fetched.stdout
+    assert (tmp_path / "clotho" / "lists" / "a.csv").read_bytes() == CONTENTS
+    assert verified.returncode == 0
+    assert "1 files as in" in verified.stdout
+
+
+def test_prepare_goes_on_with_what_a_broken_connection_left(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "clotho"
+    server.cuts = True
+    broken = bench_data(server, tmp_path, "prepare", "clotho", "--yes")
+    (part,) = parts(folder)
+    came = part.stat().st_size
+    server.cuts = False
+    server.ranges.clear()
+
+    mended = bench_data(server, tmp_path, "prepare", "clotho", "--yes")
+
+    assert broken.returncode == 1
+    assert "lists/a.csv could not be fetched: " in broken.stdout
+    assert "By hand: http://127.0.0.1" in broken.stdout
+    assert 0 < came <= HALF
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert server.ranges == [f"bytes={came}-"]
+    assert (folder / "lists" / "a.csv").read_bytes() == CONTENTS
+    assert parts(folder) == []
+
+
+def test_a_server_that_always_begins_anew_spoils_no_file(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "clotho"
+    server.cuts = True
+    bench_data(server, tmp_path, "prepare", "clotho", "--yes")
+    server.cuts, server.knows_ranges = False, False
+
+    tries = [bench_data(server, tmp_path, "prepare", "clotho", "--yes") for _ in range(2)]
+
+    assert tries[-1].returncode == 0, tries[-1].stdout + tries[-1].stderr
+    assert (folder / "lists" / "a.csv").read_bytes() == CONTENTS

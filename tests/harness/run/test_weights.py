@@ -5,11 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sepbench_testkit.weights import NET, PUBLISHED, TOKENS, own_weights, tokenizer_folder
+from sepbench_testkit.weights import (
+    NET,
+    PUBLISHED,
+    TOKENS,
+    Weighted,
+    own_weights,
+    tokenizer_folder,
+)
 
 from sepbench.baselines.weights import install
 from sepbench.harness import identity
-from sepbench.harness.errors import UnknownNameError
+from sepbench.harness.api import QueryKind
+from sepbench.harness.errors import PluginError, UnknownNameError
 from sepbench.harness.plan import PlannedModel
 from sepbench.harness.run import models
 from sepbench.harness.run.grid import run_grid
@@ -105,6 +113,42 @@ def test_a_plugins_own_attribute_of_that_name_is_left_alone() -> None:
         weights = (1.0, 2.0)
 
     assert find_open_weights(Own, {"checkpoint": None}) == {}
+
+
+def test_weights_that_one_kind_of_query_needs_make_no_other_cell_of_the_others(
+    folder: Path, tmp_path: Path
+) -> None:
+    def cell(kind: QueryKind) -> dict[str, object]:
+        settings = resolve(
+            workspace=Path("absent"),
+            models=["audiosep-clip"],
+            overrides=["bounds=[]"],
+            environment={},
+        )
+        (model,) = plan_models(settings)
+        return model.identity_with(kind)
+
+    kinds: tuple[QueryKind, ...] = ("text", "label", "audio", "text+audio")
+    before = {kind: cell(kind) for kind in kinds}
+    folder.mkdir()
+    put(folder / "Wav2CLIP.pt")
+    with_sounds = {kind: cell(kind) for kind in kinds}
+    put(folder / "audiosep_clip.ckpt")
+    with_separator = {kind: cell(kind) for kind in kinds}
+
+    assert [kind for kind in kinds if with_sounds[kind] != before[kind]] == ["audio", "text+audio"]
+    assert all(with_separator[kind] != with_sounds[kind] for kind in kinds)
+    assert before["text"]["source"] == before["audio"]["source"]
+
+
+@pytest.mark.parametrize("said", [{"checkpoint": "audio"}, {"checkpoint": ("sound",)}, "audio"])
+def test_kinds_of_weights_that_are_none_are_a_mistake_of_the_class(
+    said: object, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Weighted, "weights_of_kinds", said, raising=False)
+
+    with pytest.raises(PluginError, match="weights_of_kinds is"):
+        planned()
 
 
 def test_a_name_that_nobody_knows_is_a_mistake_of_the_class() -> None:

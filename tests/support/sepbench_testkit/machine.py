@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from sepbench.harness.engines.arena import OWNER, PREFIX, default_folders
-from sepbench.harness.run.grid import RunSummary, run_grid
+from sepbench.harness.run.grid import run_grid
+from sepbench.harness.run.summary import RunSummary
 from sepbench.harness.settings import resolve
 from sepbench.harness.store import Workspace
 

@@ -48,7 +48,7 @@ class WavKit:
         summary="one-second noises in WAV files",
         licence="CC0",
         lists=(ListCard(name="pairs", revision="1", mixing="sum"),),
-        protocols=("kit-wav",),
+        protocols=("kit-wav", "kit-wav-32k"),
     )
     protocols = {  # noqa: RUF012 - read only
         "kit-wav": {
@@ -57,7 +57,14 @@ class WavKit:
             "sample_rate": RATE,
             "query": {"kinds": ["label"]},
             "metrics": ["sdr"],
-        }
+        },
+        "kit-wav-32k": {
+            "dataset": "kit-wav",
+            "list": "pairs",
+            "sample_rate": 32_000,
+            "query": {"kinds": ["label"]},
+            "metrics": ["sdr", "si_sdr"],
+        },
     }
 
     def __init__(self, root: Path | None = None, *, scenes: int = 1000) -> None:
@@ -65,12 +72,12 @@ class WavKit:
         self._root, self._count = root, scenes
 
     @staticmethod
-    def write(root: Path) -> None:
+    def write(root: Path, *, rate: int = RATE, seconds: float = 1.0) -> None:
         """Make the files."""
         rng = np.random.default_rng(0)
         for number in range(FILES):
-            noise = 0.1 * rng.standard_normal((1, RATE))
-            write_wav(root / f"{number}.wav", noise.astype(np.float32), RATE)
+            noise = 0.1 * rng.standard_normal((1, round(seconds * rate)))
+            write_wav(root / f"{number}.wav", noise.astype(np.float32), rate)
 
     def default_protocol(self) -> str:
         return "kit-wav"

@@ -37,11 +37,13 @@ def write_hq(root: Path, split: str, names: Sequence[str] = NAMES) -> Path:
     return root
 
 
-def write_stems(root: Path, split: str, names: Sequence[str] = NAMES) -> Path:
+def write_stems(
+    root: Path, split: str, names: Sequence[str] = NAMES, *, seconds: float = 1.0
+) -> Path:
     """`root/split/NAME.stem.mp4`: five AAC streams."""
     (root / split).mkdir(parents=True)
     for seed, name in enumerate(names):
-        write_stem_file(root / split / f"{name}.stem.mp4", song(seed=seed))
+        write_stem_file(root / split / f"{name}.stem.mp4", song(seconds, seed))
     return root
 
 

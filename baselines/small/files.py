@@ -1,0 +1,103 @@
+"""The file of a network whose sizes are its own: tensors, and beside them what it takes to use it.
+
+A safetensors file in float16. Its header says what network it is, its sizes, the words or classes
+that it knows, and how it was trained.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sepbench.baselines.checkpoints import read_checkpoint
+from sepbench.harness.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_HEADER = "sepbench"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SizedFile:
+    """What such a file holds.
+
+    Attributes:
+        network: which kind.
+        sizes: of the network, plain data.
+        names: the words or classes it knows, in their order.
+        facts: how it was trained.
+        state: name -> tensor.
+    """
+
+    network: str
+    sizes: Mapping[str, Any]
+    names: tuple[str, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Tensor]
+
+
+def read_sized(path: str | Path, *networks: str) -> SizedFile:
+    """Read a file that `write_sized` has written.
+
+    Args:
+        path: the file.
+        networks: the kinds that are expected.
+
+    Raises:
+        CheckpointError: missing or damaged, without the header, or another kind.
+    """
+    from safetensors import safe_open
+
+    state = read_checkpoint(path)
+    header: dict[str, str] = {}
+    if Path(path).suffix == ".safetensors":
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+    try:
+        held = json.loads(header.get(_HEADER, "null"))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its header is no JSON: {error}.") from error
+    if not isinstance(held, dict) or not {"network", "sizes", "names"} <= held.keys():
+        raise CheckpointError(
+            f"{path} does not say what sizes its network has. Give a .safetensors file that "
+            "`bench train` has written."
+        )
+    if held["network"] not in networks:
+        raise CheckpointError(
+            f"{path} holds a network of the kind {held['network']}, not {' or '.join(networks)}."
+        )
+    return SizedFile(
+        network=held["network"],
+        sizes=held["sizes"],
+        names=tuple(held["names"]),
+        facts=held.get("facts", {}),
+        state=state,
+    )
+
+
+def write_sized(path: Path, held: SizedFile) -> Path:
+    """Write a network in float16 (counters as they are)."""
+    import torch
+    from safetensors.torch import save_file
+
+    header = {
+        "network": held.network,
+        "sizes": dict(held.sizes),
+        "names": list(held.names),
+        "facts": dict(held.facts),
+    }
+    tensors = {
+        name: (value.to(torch.float16) if value.is_floating_point() else value)
+        .detach()
+        .cpu()
+        .contiguous()
+        .clone()
+        for name, value in held.state.items()
+    }
+    save_file(tensors, path, metadata={_HEADER: json.dumps(header)})
+    path.chmod(0o644)  # safetensors makes files that are their owner's alone
+    return path

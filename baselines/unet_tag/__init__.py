@@ -1,0 +1,1 @@
+"""The U-Net asked with a tag, which LASS-Net is compared with."""

@@ -1,0 +1,78 @@
+"""How the tag-conditioned U-Net is trained and written, as LASS-Net's without a text encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sepbench.baselines.small.files import SizedFile, write_sized
+from sepbench.harness.api.training import Placing, RecipeFacts, Task
+from sepbench.harness.errors import SettingError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+NAME = "unet-tag"
+
+
+class UNetTagRecipe:
+    """The separator with a vector for each class.
+
+    Args:
+        widths: channels of each encoder block.
+        condition: length of a class's vector.
+        n_fft: frame length in samples.
+    """
+
+    task: Task = "separate"
+
+    def __init__(self, *, widths: Sequence[int], condition: int, n_fft: int) -> None:
+        self.widths = tuple(widths)
+        self.condition = condition
+        self.n_fft = n_fft
+        self._classes: tuple[str, ...] = ()
+
+    def network(self, facts: RecipeFacts) -> nn.Module:
+        """As `Recipe.network`.
+
+        Raises:
+            SettingError: the clips have no classes.
+        """
+        from sepbench.baselines.lassnet.network import NetworkConfig
+        from sepbench.baselines.unet_tag.network import UNetTagNetwork
+        from sepbench.baselines.unet_tag.network_training import UNetTagTraining
+
+        if not facts.classes:
+            raise SettingError(
+                "Recipe unet-tag is asked with classes, and the clips have captions only. Give a "
+                "dataset with labels."
+            )
+        self._classes = facts.classes
+        config = NetworkConfig(
+            widths=self.widths,
+            condition=self.condition,
+            sample_rate=facts.sample_rate,
+            n_fft=self.n_fft,
+        )
+        return UNetTagTraining(UNetTagNetwork(len(facts.classes), config))
+
+    def placing(self, network: nn.Module) -> Placing | None:
+        """None: cut at random."""
+        return None
+
+    def write(self, network: nn.Module, folder: Path, facts: Mapping[str, Any]) -> list[Path]:
+        """unet_tag.safetensors, with its classes."""
+        from sepbench.baselines.unet_tag.network_training import UNetTagTraining
+
+        if not isinstance(network, UNetTagTraining):
+            raise TypeError(f"{type(network).__name__} is not what this recipe has made")
+        held = SizedFile(
+            network=NAME,
+            sizes={"separator": asdict(network.network.config)},
+            names=self._classes,
+            facts=facts,
+            state=network.network.state_dict(),
+        )
+        return [write_sized(folder / "unet_tag.safetensors", held)]

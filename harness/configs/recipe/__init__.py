@@ -1,0 +1,1 @@
+"""Recipes of `bench train`, read by Hydra."""

@@ -1,0 +1,268 @@
+"""`bench train`: a recipe by name, on datasets by name, into a folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sepbench.harness.api import Clip
+from sepbench.harness.api.training import Placing, Recipe, RecipeFacts
+from sepbench.harness.errors import (
+    CheckpointError,
+    MissingExtraError,
+    PluginError,
+    SettingError,
+    UsageError,
+    near_matches,
+)
+from sepbench.harness.run.catalogs import RECIPES
+from sepbench.harness.run.corpora import open_dataset
+from sepbench.harness.run.provenance import provenance
+from sepbench.harness.training.clips import TrainingClips, choose_clips
+from sepbench.harness.training.examples import Examples, placed, whole_clips
+from sepbench.harness.training.loop import Trained, train
+from sepbench.harness.training.scoring import CHOSEN_BY
+from sepbench.harness.training.settings import TrainSettings, recipe_names, resolve_training
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import nn
+
+FACTS_FILE = "training.json"
+LONGEST_SECONDS = 10.0  # of a clip in which a class is looked for
+CLIPS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingReport:
+    """What `bench train` has done.
+
+    Attributes:
+        files: the weights, in the layout that adapters take.
+        trained: steps, time and scores.
+        train_clips: how many were learnt from.
+        validation_clips: how many were held out.
+    """
+
+    files: tuple[Path, ...]
+    trained: Trained
+    train_clips: int
+    validation_clips: int
+
+
+def run_training(
+    settings: TrainSettings,
+    folder: Path,
+    *,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
+) -> TrainingReport:
+    """Train, or go on with, what a folder holds; write the weights and what was done.
+
+    Args:
+        settings: as `resolve_training` gives them.
+        folder: of this training.
+        progress: told the step and the loss.
+
+    Raises:
+        MissingExtraError: Lightning or TensorBoard is not installed.
+        UsageError: settings that cannot be, or a folder of another training.
+        DatasetError: clips that are missing or not usable.
+        BaselineLoadError: a frozen part whose weights are missing or do not fit.
+    """
+    import torch
+
+    for package in ("lightning", "tensorboard"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError("bench train", package, "train")
+    recipe = open_recipe(settings)
+    clips = choose_clips(open_clips(settings), settings.data, settings.seed)
+    vectors = read_vectors(settings.data.vectors)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        trainee = recipe.network(_facts(settings, clips, vectors))
+    examples = {
+        part: Examples(
+            clips=chosen,
+            classes=len(clips.classes),
+            data=settings.data,
+            mixing=settings.mixing,
+            seed=settings.seed,
+            part=part,
+            vectors=vectors,
+            begins={},
+        )
+        for part, chosen in (("train", clips.train), ("validation", clips.validation))
+    }
+    placing = recipe.placing(trainee)
+    if placing is not None:
+        examples = {
+            part: placed(each, place_clips(each, placing)) for part, each in examples.items()
+        }
+    trained = train(
+        settings,
+        trainee,
+        task=recipe.task,
+        chosen_by=CHOSEN_BY[recipe.task],
+        train_examples=examples["train"],
+        validation_examples=examples["validation"],
+        folder=folder,
+        progress=progress,
+    )
+    return _write(settings, recipe, trainee, clips, trained, folder)
+
+
+def recipe_lines() -> list[str]:
+    """A line for each recipe that ships: its name and what it trains."""
+    names = recipe_names()
+    width = max(map(len, names))
+    return [f"{name:<{width}}  {resolve_training(name).summary}" for name in names]
+
+
+def open_recipe(settings: TrainSettings) -> Recipe:
+    """The recipe with its settings.
+
+    Raises:
+        UnknownNameError, PluginError: as the registry.
+        SettingError: it has no such setting, or one is missing.
+    """
+    made = RECIPES.load(settings.trainee)
+    if not callable(made):
+        raise PluginError(f"Recipe '{settings.trainee}' names {made!r}; expected a class.")
+    parameters = inspect.signature(made).parameters
+    for key in settings.network:
+        if key not in parameters:
+            raise SettingError(
+                f"Recipe '{settings.trainee}' has no setting network.{key}."
+                f"{near_matches(key, parameters)}"
+            )
+    needed = [name for name, each in parameters.items() if each.default is each.empty]
+    for name in needed:
+        if name not in settings.network:
+            raise SettingError(f"Recipe '{settings.trainee}' needs network.{name}=VALUE.")
+    recipe: Recipe = made(**settings.network)
+    return recipe
+
+
+def open_clips(settings: TrainSettings) -> list[Clip]:
+    """The labelled clips of all datasets; with several, their names begin with the dataset's.
+
+    Raises:
+        UsageError: no dataset is named, or one has no clips.
+    """
+    if not settings.datasets:
+        raise UsageError("Name a dataset to train on: -d NAME.")
+    found: list[Clip] = []
+    for name in settings.datasets:
+        dataset = open_dataset(name, settings.dataset_settings.get(name))
+        pools = dataset.card.pools
+        pool = settings.data.pool or next(iter(pools), "")
+        clips = dataset.clips(pool) if pools else []
+        if not clips:
+            raise UsageError(
+                f"Dataset {name} has no labelled clips"
+                f"{f' in its pool {pool}' if pool else ''} to train on."
+            )
+        several = len(settings.datasets) > 1
+        found += [
+            replace(clip, clip_id=f"{name}/{clip.clip_id}") if several else clip for clip in clips
+        ]
+    return found
+
+
+def read_vectors(file: str | None) -> dict[str, npt.NDArray[np.float32]]:
+    """Clip id -> (D,) float32; empty without a file.
+
+    Raises:
+        CheckpointError: no safetensors file, or one that holds something else than vectors.
+    """
+    if file is None:
+        return {}
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        held = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"data.vectors={file} is no safetensors file: {error}.") from error
+    found = {name: value.astype("float32") for name, value in held.items()}
+    if len({value.shape for value in found.values()}) != 1 or next(iter(found.values())).ndim != 1:
+        raise CheckpointError(
+            f"data.vectors={file}: expected one vector for each clip, all of one length."
+        )
+    return found
+
+
+def place_clips(examples: Examples, placing: Placing) -> dict[tuple[str, int], int]:
+    """Where in each clip each of its classes sounds: (clip id, class) -> first sample."""
+    import torch
+
+    found: dict[tuple[str, int], int] = {}
+    waiting: dict[int, list[tuple[tuple[str, int], Any]]] = {}
+
+    def flush(length: int) -> None:
+        rows = waiting.pop(length)
+        sounds = torch.stack([torch.from_numpy(samples) for _, samples in rows])
+        begins = placing(sounds, torch.tensor([key[1] for key, _ in rows]))
+        found.update((key, begin) for (key, _), begin in zip(rows, begins, strict=True))
+
+    for item, tag, samples in whole_clips(examples, LONGEST_SECONDS):
+        if len(samples) <= examples.data.segment:
+            continue
+        rows = waiting.setdefault(len(samples), [])
+        rows.append(((item.clip.clip_id, tag), samples.copy()))
+        if len(rows) == CLIPS_AT_ONCE:
+            flush(len(samples))
+    for length in list(waiting):
+        flush(length)
+    return found
+
+
+def _facts(
+    settings: TrainSettings, clips: TrainingClips, vectors: Mapping[str, Any]
+) -> RecipeFacts:
+    return RecipeFacts(
+        classes=clips.classes,
+        texts=clips.texts,
+        vector=len(next(iter(vectors.values()), ())),
+        sample_rate=settings.data.sample_rate,
+        segment=settings.data.segment,
+    )
+
+
+def _write(
+    settings: TrainSettings,
+    recipe: Recipe,
+    trainee: nn.Module,
+    clips: TrainingClips,
+    trained: Trained,
+    folder: Path,
+) -> TrainingReport:
+    """The weights, and beside them what was done."""
+    numbers = {
+        "recipe": settings.recipe,
+        "seed": settings.seed,
+        "steps": trained.steps,
+        "hours": round(trained.seconds / 3600, 3),
+        "device": trained.device,
+        "devices": trained.devices,
+        "datasets": list(settings.datasets),
+        "train_clips": len(clips.train),
+        "validation_clips": len(clips.validation),
+        "best": {name: round(value, 4) for name, value in trained.best.items()},
+    }
+    files = recipe.write(trainee, folder, numbers)
+    record = {**numbers, "scores": asdict(trained)["scores"], "made_with": provenance()}
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    (folder / FACTS_FILE).write_text(text + "\n", "utf-8")
+    return TrainingReport(
+        files=tuple(files),
+        trained=trained,
+        train_clips=len(clips.train),
+        validation_clips=len(clips.validation),
+    )

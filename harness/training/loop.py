@@ -1,0 +1,314 @@
+"""The training loop: Lightning's trainer over our examples, with checkpoints to go on from.
+
+A training's folder holds `settings.json` (the whole configuration), `curve.csv` (losses and scores,
+for TensorBoard too), and in `checkpoints` a `last.ckpt` to go on from and a `best.ckpt` by the
+held-out score.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sepbench.harness.api.training import Task
+from sepbench.harness.errors import SettingError, UsageError
+from sepbench.harness.training.examples import Examples, StepBatches, collate
+from sepbench.harness.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+    from torch import nn
+
+    from sepbench.harness.training.curve import Curve
+
+SETTINGS_FILE = "settings.json"
+CURVE_FILE = "curve.csv"
+CHECKPOINTS = "checkpoints"
+# Our word for a precision -> Lightning's.
+PRECISIONS = {
+    "float32": "32-true",
+    "tf32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """What a training has come to.
+
+    Attributes:
+        steps: of the optimiser, all in all.
+        seconds: of this call.
+        scores: of the last validation.
+        best: of the best checkpoint, where one was chosen.
+        device: what it ran on.
+        devices: how many of them.
+    """
+
+    steps: int
+    seconds: float
+    scores: dict[str, float]
+    best: dict[str, float]
+    device: str
+    devices: int
+
+
+def train(
+    settings: TrainSettings,
+    trainee: nn.Module,
+    *,
+    task: Task,
+    chosen_by: str,
+    train_examples: Examples,
+    validation_examples: Examples,
+    folder: Path,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
+) -> Trained:
+    """Train up to `settings.max_steps`, from the folder's last checkpoint where there is one.
+
+    Args:
+        settings: all of them.
+        trainee: a `Trainee`; holds the weights of the best checkpoint afterwards.
+        task: what validation measures.
+        chosen_by: the score that the best checkpoint is chosen by.
+        train_examples: to learn from.
+        validation_examples: held out.
+        folder: of this training; made.
+        progress: told the step and the loss.
+
+    Raises:
+        UsageError: the folder holds another training.
+        SettingError: a device or precision that is not here, or a loss that is no number.
+    """
+    import torch
+
+    from sepbench.harness.training.curve import Curve
+    from sepbench.harness.training.keeping import BEST, LAST
+    from sepbench.harness.training.module import TRAINEE, TrainingModule
+
+    folder.mkdir(parents=True, exist_ok=True)
+    last = folder / CHECKPOINTS / LAST
+    _claim(folder, settings, resumes=last.is_file())
+    module = TrainingModule(
+        trainee,
+        task=task,
+        optimiser=settings.optimiser,
+        seed=settings.seed,
+        max_steps=settings.max_steps,
+        average=settings.average,
+        accumulate=settings.accumulate,
+    )
+    trainee.train()  # all of it: the loop leaves each part as it finds it
+    curve = Curve(folder / CURVE_FILE, settings.log_every)
+    began = time.monotonic()
+    with _quiet(), _deterministic():
+        trainer = _trainer(settings, folder, curve, chosen_by, progress)
+        trainer.fit(
+            module,
+            train_dataloaders=_train_loader(settings, train_examples, trainer),
+            val_dataloaders=_validation_loader(settings, validation_examples, trainer),
+            ckpt_path=str(last) if last.is_file() else None,
+            weights_only=True,
+        )
+    best = folder / CHECKPOINTS / BEST
+    if best.is_file():
+        held = torch.load(best, map_location="cpu", weights_only=True)
+        state = held["averages"] or {
+            name.removeprefix(TRAINEE): value for name, value in held["state_dict"].items()
+        }
+        module.trainee.to("cpu")
+        module.trainee.load_state_dict(state)
+    module.trainee.eval()
+    return Trained(
+        steps=trainer.global_step,
+        seconds=time.monotonic() - began,
+        scores=curve.scores,
+        best=_best_scores(folder),
+        device=str(trainer.strategy.root_device),
+        devices=trainer.world_size,
+    )
+
+
+def _claim(folder: Path, settings: TrainSettings, *, resumes: bool) -> None:
+    """Refuse to go on with other settings than those a folder was begun with; else write them."""
+    file = folder / SETTINGS_FILE
+    now = json.loads(json.dumps(settings.identity))
+    if resumes and file.is_file():
+        before = json.loads(file.read_text("utf-8"))["settings"]
+        names = sorted(set(before) | set(now))
+        other = [name for name in names if before.get(name) != now.get(name)]
+        if other:
+            raise UsageError(
+                f"{folder} holds a training with other settings ({', '.join(other)}). Go on with "
+                "the same ones, or name another folder with -o."
+            )
+    elif (folder / CHECKPOINTS).is_dir() and any((folder / CHECKPOINTS).iterdir()) and not resumes:
+        raise UsageError(f"{folder} holds checkpoints of something else. Name another with -o.")
+    text = json.dumps({"recipe": settings.recipe, "settings": now}, indent=2)
+    file.write_text(text + "\n", "utf-8")
+
+
+def _trainer(
+    settings: TrainSettings,
+    folder: Path,
+    curve: Curve,
+    chosen_by: str,
+    progress: Callable[[int, float], None],
+) -> Trainer:
+    import torch
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.callbacks import LambdaCallback
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    from sepbench.harness.training.keeping import Keeping
+
+    accelerator, devices = _devices(settings)
+    if settings.precision not in PRECISIONS:
+        raise SettingError(f"precision={settings.precision}; one of {', '.join(PRECISIONS)}.")
+    if accelerator == "cpu" and settings.precision in ("tf32", "fp16"):
+        raise SettingError(
+            f"precision={settings.precision} needs a CUDA device; the CPU has float32, bf16."
+        )
+    torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = settings.precision == "tf32"
+    keep = Keeping(
+        folder / CHECKPOINTS,
+        curve,
+        chosen_by=chosen_by,
+        every=settings.checkpoint_every,
+        validate_every=settings.validate_every,
+    )
+    report = LambdaCallback(
+        on_train_batch_end=lambda trainer, *_: progress(
+            trainer.global_step, float(trainer.callback_metrics["loss"])
+        )
+    )
+    return Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        strategy="ddp_find_unused_parameters_true" if devices > 1 else "auto",
+        sync_batchnorm=devices > 1,
+        precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]  # one of its literals
+        max_steps=settings.max_steps,
+        max_epochs=-1,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.optimiser.clip_norm or None,
+        val_check_interval=settings.validate_every * settings.accumulate,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+        log_every_n_steps=settings.log_every,
+        callbacks=[curve, keep, report],
+        enable_checkpointing=False,  # `Keeping` does it
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _devices(settings: TrainSettings) -> tuple[str, int]:
+    """Lightning's word for the kind of device, and how many of them."""
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    wants_gpu = settings.device == "cuda" or (settings.device == "auto" and there)
+    if settings.device not in ("auto", "cpu", "cuda"):
+        raise SettingError(f"device={settings.device}; auto, cpu or cuda.")
+    if not wants_gpu:
+        return "cpu", settings.devices or 1
+    if not there or (settings.devices or 1) > there:
+        raise SettingError(
+            f"device={settings.device}, devices={settings.devices}: there are {there} CUDA devices."
+        )
+    return "gpu", settings.devices or there
+
+
+def _train_loader(settings: TrainSettings, examples: Examples, trainer: Trainer) -> Any:
+    from torch.utils.data import DataLoader
+
+    batches = StepBatches(
+        settings.batch_size,
+        trainer.global_rank,
+        trainer.world_size,
+        first=lambda: trainer.global_step * settings.accumulate,
+    )
+    return DataLoader(
+        examples,  # type: ignore[arg-type]  # has what a map-style dataset needs
+        batch_sampler=batches,
+        num_workers=settings.workers,
+        collate_fn=collate,
+        persistent_workers=settings.workers > 0,
+        pin_memory=trainer.strategy.root_device.type == "cuda",
+    )
+
+
+def _validation_loader(settings: TrainSettings, examples: Examples, trainer: Trainer) -> Any:
+    from torch.utils.data import DataLoader
+
+    numbers = range(trainer.global_rank, settings.validation_items, trainer.world_size)
+    size = settings.batch_size
+    batches = [list(numbers[k : k + size]) for k in range(0, len(numbers), size)]
+    return DataLoader(
+        examples,  # type: ignore[arg-type]  # has what a map-style dataset needs
+        batch_sampler=batches,
+        num_workers=settings.workers,
+        collate_fn=collate,
+    )
+
+
+def _best_scores(folder: Path) -> dict[str, float]:
+    """Scores at the step of the best checkpoint."""
+    import torch
+
+    from sepbench.harness.training.curve import read_curve
+    from sepbench.harness.training.keeping import BEST
+
+    best = folder / CHECKPOINTS / BEST
+    if not best.is_file():
+        return {}
+    step = torch.load(best, map_location="cpu", weights_only=True)["global_step"]
+    rows = read_curve(folder / CURVE_FILE)
+    scores = {name: float(v) for s, part, name, v in rows if (s, part) == (str(step), "validation")}
+    return {"step": float(step), **scores} if scores else {}
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """The same numbers in the same order: kernels that do not depend on what runs beside them."""
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the advice of Lightning, which is about settings that are ours to make."""
+    import logging
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch")]
+        levels = [logger.level for logger in loggers]
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

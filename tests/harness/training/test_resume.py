@@ -1,0 +1,159 @@
+"""A training that was stopped and goes on is the one that was never stopped, to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sepbench.harness.errors import SettingError, UsageError
+from sepbench.harness.run.smoke import smoke_settings
+from sepbench.harness.run.training import TrainingReport, run_training
+from sepbench.harness.training.curve import read_curve, validations
+from sepbench.harness.training.settings import with_changes
+
+CHANGES = {"validate_every": 4, "checkpoint_every": 2, "average": 0.9, "network.dropout": 0.3}
+
+
+def go(folder: Path, steps: int, recipe: str = "lassnet", **changes: Any) -> TrainingReport:
+    named = {key.replace("__", "."): value for key, value in changes.items()}
+    settings = smoke_settings(recipe)
+    return run_training(with_changes(settings, {**CHANGES, "max_steps": steps, **named}), folder)
+
+
+def held(folder: Path, name: str = "last") -> dict[str, Any]:
+    file = folder / "checkpoints" / f"{name}.ckpt"
+    found: dict[str, Any] = torch.load(file, weights_only=True)
+    return found
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from leaves(inner, f"{path}.{number}")
+    else:
+        yield path, value
+
+
+def differences(first: Any, second: Any) -> list[str]:
+    pairs = zip(leaves(first), leaves(second), strict=True)
+    return [
+        a
+        for (a, x), (b, y) in pairs
+        if a != b or not (torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y)
+    ]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken")
+    go(folder, 8)
+    return folder
+
+
+def test_four_and_four_steps_are_eight(unbroken: Path, tmp_path: Path) -> None:
+    go(tmp_path, 4)
+    go(tmp_path, 8)
+
+    assert differences(held(unbroken), held(tmp_path)) == []
+    assert differences(held(unbroken, "best"), held(tmp_path, "best")) == []
+    assert (unbroken / "curve.csv").read_text() == (tmp_path / "curve.csv").read_text()
+    weights = [load_file(folder / "lassnet.safetensors") for folder in (unbroken, tmp_path)]
+    assert differences(*weights) == []
+
+
+def test_a_training_killed_between_two_checkpoints_goes_on_from_the_last(
+    unbroken: Path, tmp_path: Path
+) -> None:
+    settings = with_changes(smoke_settings("lassnet"), {**CHANGES, "max_steps": 8})
+
+    def die(step: int, loss: float) -> None:
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run_training(settings, tmp_path, progress=die)
+    assert held(tmp_path)["global_step"] == 6
+    run_training(settings, tmp_path)
+
+    assert differences(held(unbroken), held(tmp_path)) == []
+    assert (unbroken / "curve.csv").read_text() == (tmp_path / "curve.csv").read_text()
+
+
+def test_the_optimiser_and_the_rate_go_on_too(unbroken: Path) -> None:
+    found = held(unbroken)
+
+    assert {float(each["step"]) for each in found["optimizer_states"][0]["state"].values()} == {8.0}
+    assert found["lr_schedulers"][0]["last_epoch"] == 8
+
+
+def test_dropout_is_drawn_anew_at_each_step(tmp_path: Path) -> None:
+    go(tmp_path / "a", 2, network__dropout=0.0)
+    go(tmp_path / "b", 2, network__dropout=0.5)
+
+    first, second = held(tmp_path / "a"), held(tmp_path / "b")
+    assert differences(first["state_dict"], second["state_dict"])
+
+
+def test_validating_in_between_changes_nothing(unbroken: Path, tmp_path: Path) -> None:
+    go(tmp_path, 8, validate_every=8)
+
+    assert differences(held(unbroken)["state_dict"], held(tmp_path)["state_dict"]) == []
+
+
+def test_reading_in_other_processes_changes_nothing(unbroken: Path, tmp_path: Path) -> None:
+    go(tmp_path, 8, workers=2)
+
+    assert differences(held(unbroken)["state_dict"], held(tmp_path)["state_dict"]) == []
+
+
+def test_the_best_weights_are_those_of_the_highest_score(unbroken: Path) -> None:
+    scores = validations(unbroken / "curve.csv", "sdr_improvement")
+
+    assert sorted(scores) == [4, 8]
+    assert held(unbroken, "best")["global_step"] == max(scores, key=lambda step: scores[step])
+
+
+def test_losses_and_scores_are_written_down(unbroken: Path) -> None:
+    rows = read_curve(unbroken / "curve.csv")
+
+    losses = [int(step) for step, part, name, _ in rows if (part, name) == ("train", "loss")]
+    names = {name for _, part, name, _ in rows if part == "validation"}
+    assert losses == list(range(1, 9))
+    assert names == {"sdr", "si_sdr", "sdr_improvement", "si_sdr_improvement"}
+    assert list((unbroken / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_a_folder_is_gone_on_with_under_its_own_settings_only(tmp_path: Path) -> None:
+    go(tmp_path, 2)
+
+    with pytest.raises(UsageError, match=r"other settings \(optimiser\)"):
+        go(tmp_path, 4, optimiser__rate=0.01)
+
+
+def test_batches_may_be_gathered_into_one_step(tmp_path: Path) -> None:
+    go(tmp_path / "a", 4, accumulate=2, batch_size=2, validate_every=2)
+    go(tmp_path / "b", 2, accumulate=2, batch_size=2, validate_every=2)
+    go(tmp_path / "b", 4, accumulate=2, batch_size=2, validate_every=2)
+
+    assert differences(held(tmp_path / "a"), held(tmp_path / "b")) == []
+    assert sorted(validations(tmp_path / "a" / "curve.csv", "sdr")) == [2, 4]
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"The loss is .* at step \d+. Lower optimiser.rate"):
+        go(
+            tmp_path,
+            8,
+            optimiser__rate=10.0,
+            optimiser__clip_norm=0.0,
+            network__dropout=0.0,
+            optimiser__steps=[[0, 1e30]],
+        )

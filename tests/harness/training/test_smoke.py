@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sepbench.harness.cli import bench
+from sepbench.harness.errors import BenchError, CheckpointError, SettingError, UsageError
+from sepbench.harness.run.smoke import run_smoke, smoke_settings
+from sepbench.harness.run.training import open_recipe, read_vectors, run_training
+from sepbench.harness.training.settings import recipe_names, with_changes
+
+
+@pytest.mark.parametrize("recipe", [name for name in recipe_names() if "-small" not in name])
+def test_every_recipe_runs_from_data_to_weights_in_a_few_steps(recipe: str, tmp_path: Path) -> None:
+    report = run_smoke(recipe, folder=tmp_path)
+
+    record = json.loads((tmp_path / recipe / "training.json").read_text("utf-8"))
+    assert report.trained.steps == record["steps"] == 4
+    assert [path.is_file() for path in report.files] == [True]
+    assert record["recipe"] == recipe
+    assert record["made_with"]["packages"]["torch"]
+
+
+def test_the_command_prints_what_was_reached(tmp_path: Path) -> None:
+    found = CliRunner().invoke(bench, ["train", "unet-tag-small", "--smoke"])
+
+    assert found.exit_code == 0, found.output
+    assert found.stdout.startswith("4 steps in ")
+    assert "sdr_improvement" in found.stdout
+    assert "Written" not in found.stdout  # it is gone again
+
+
+def test_the_command_without_a_recipe_lists_them() -> None:
+    found = CliRunner().invoke(bench, ["train"])
+
+    assert [line.split()[0] for line in found.stdout.splitlines()] == list(recipe_names())
+
+
+def test_the_settings_can_be_seen_before() -> None:
+    found = CliRunner().invoke(
+        bench, ["train", "audiosep", "--show-config", "-d", "folder", "--root", "folder=/x y"]
+    )
+
+    shown = json.loads(found.stdout)
+    assert shown["dataset"] == ["folder"]
+    assert shown["datasets"]["folder"]["root"] == "/x y"
+
+
+def test_a_smoke_run_brings_its_own_data() -> None:
+    with pytest.raises(UsageError, match="--smoke brings its own data"):
+        CliRunner().invoke(
+            bench, ["train", "lassnet", "--smoke", "-d", "esc50"], catch_exceptions=False
+        )
+
+
+def test_audiosep_is_asked_with_sounds_and_with_vectors_from_a_file(tmp_path: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from sepbench.datasets.demo_set import Demo
+
+    pair = run_smoke("contrastive", folder=tmp_path).files[0]
+    clips = Demo().clips("queries")
+    vectors = {clip.clip_id: np.ones(16, np.float32) for clip in clips}
+    save_file(vectors, tmp_path / "vectors.safetensors")
+    settings = with_changes(
+        smoke_settings("audiosep"),
+        {
+            "network.encoder_checkpoint": str(pair),
+            "network.text_ratio": 0.3,
+            "network.vector_ratio": 0.5,
+            "data.vectors": str(tmp_path / "vectors.safetensors"),
+        },
+    )
+
+    report = run_training(settings, tmp_path / "out")
+
+    assert report.trained.steps == 4
+    with pytest.raises(SettingError, match=r"needs data\.vectors with embeddings of 16 numbers"):
+        run_training(with_changes(settings, {"data.vectors": None}), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "error", "words"),
+    [
+        ("lassnet", {"network.depth": 3}, SettingError, "no setting network.depth"),
+        ("lassnet", {"network.text": "gpt"}, SettingError, "one of bert-mini, words"),
+        ("audiosep", {"network.encoder": "bert"}, SettingError, "one of clap, clip, contrastive"),
+        ("audiosep", {}, SettingError, "train one with bench train contrastive"),
+        ("stsed", {"network.detector": "vgg"}, SettingError, "one of htsat, cnn14"),
+    ],
+)
+def test_settings_of_a_recipe_that_cannot_be_are_refused(
+    recipe: str, changes: dict[str, object], error: type[BenchError], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        open_recipe(with_changes(smoke_settings(recipe), changes))
+
+
+def test_vectors_have_to_be_one_for_each_clip_and_of_one_length(tmp_path: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    save_file({"a": np.ones(2, np.float32), "b": np.ones(3, np.float32)}, tmp_path / "v")
+    (tmp_path / "w").write_text("no")
+
+    with pytest.raises(CheckpointError, match="one vector for each clip, all of one length"):
+        read_vectors(str(tmp_path / "v"))
+    with pytest.raises(CheckpointError, match="is no safetensors file"):
+        read_vectors(str(tmp_path / "w"))
