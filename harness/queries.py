@@ -72,10 +72,13 @@ class ExamplePool:
             NotApplicableError: the pool is too small.
         """
         taken = set(row.origins)
+        # Of a row that names no recordings, at least its targets are known.
+        own = set() if taken else {each.cluster for each in row.targets if each.cluster}
         usable = [
             clip
             for clip in self._by_label.get(target.label or "", [])
             if (clip.origin or clip.clip_id) not in taken
+            and own.isdisjoint((clip.origin, clip.clip_id))
         ]
         if len(usable) < shots:
             raise NotApplicableError(

@@ -12,6 +12,7 @@ from sepbench.baselines.encoders.batches import in_batches, refuse_unloaded, tri
 from sepbench.baselines.encoders.clips import encode_equal, pad_to
 from sepbench.baselines.small.contrastive_recipe import pair_of
 from sepbench.baselines.small.files import SizedFile, read_sized
+from sepbench.baselines.small.lassnet import LICENCE
 from sepbench.baselines.small.places import present, shipped
 from sepbench.baselines.small.words import MAX_TOKENS, Vocabulary
 from sepbench.harness.api import EncoderCard
@@ -42,6 +43,7 @@ class ContrastiveText:
         kind="text",
         dimension=DIMENSION,
         normalised=True,
+        licence=LICENCE,
         summary="text tower of the small contrastive pair. bench train contrastive-small",
     )
 
@@ -104,6 +106,7 @@ class ContrastiveAudio:
         sample_rate=SAMPLE_RATE,
         crop="whole clip; below 1 s zeros at its end",
         normalised=True,
+        licence=LICENCE,
         summary="audio tower of the small contrastive pair. bench train contrastive-small",
     )
 

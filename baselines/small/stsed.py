@@ -8,7 +8,7 @@ and no measure of the published one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sepbench.baselines.checkpoints import fit, strip_prefix
@@ -50,6 +50,7 @@ class StSedSmall:
         "learning from weakly-labeled data, AAAI 2022",
         training_data=TRAINING_DATA,
     )
+    weights: Mapping[str, str] = {}
 
     def __init__(self, *, checkpoint: str = shipped("stsed")) -> None:
         self.checkpoint = checkpoint

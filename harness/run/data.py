@@ -135,6 +135,9 @@ def _cut(name: str, settings: Mapping[str, Any], detector: str, say: Say) -> Fin
         count = cut_segments(name, settings, detector, say=say)
     except BenchError as error:
         return Finding(name=name, word="REFUSED", detail=str(error))
+    if not count:
+        detail = "no segment was cut: none of the clips that the lists need is on disk"
+        return Finding(name=name, word="missing", detail=detail)
     detail = f"{count:,} segments are there; clips that are not on disk have none"
     return Finding(name=name, word="cut", detail=detail)
 

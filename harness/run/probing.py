@@ -18,6 +18,7 @@ from sepbench.harness.errors import (
     STRANGER_ERRORS,
     BenchError,
     MissingExtraError,
+    NotApplicableError,
     PluginError,
     SettingError,
     UnknownNameError,
@@ -161,15 +162,21 @@ def probe(
     _ = corpus.labels  # several labels are refused before the long part
     opened = open_encoders(request)
     device = str(pick_device(request.device, "float32"))
+    notes: list[str] = []
 
     def one_row(one: OpenEncoder, progress: RunProgress) -> ProbeRow:
         embedded = embed_corpus(_embeddings(one, device), corpus, request, progress)
+        row = measure(one.label, embedded, corpus, request.shots)
         if pictures is not None:
             path = pictures / f"{file_name(one.label)}.png"
             title = f"{one.label} on {corpus.name}, {NAMES[projection]}"
-            draw_space(path, embedded, corpus, title, projection)
-            written(path)
-        return measure(one.label, embedded, corpus, request.shots)
+            try:
+                draw_space(path, embedded, corpus, title, projection)
+            except NotApplicableError as error:  # the numbers stand without it
+                notes.append(f"{one.label}: {error}")
+            else:
+                written(path)
+        return row
 
     return ProbeTable(
         corpus=corpus.name,
@@ -177,6 +184,7 @@ def probe(
         probes=(*(few_shot_name(shots) for shots in request.shots), RETRIEVAL, LINEAR),
         rows=tuple(probe_rows(opened, corpus, one_row)),
         published=published_for(corpus),
+        notes=tuple(notes),
     )
 
 

@@ -190,7 +190,7 @@ def test_before_they_are_cut_there_are_no_segments(tmp_path: Path) -> None:
     dataset = AudioSetEval(write_audioset_eval(tmp_path))
 
     assert dataset.clips("segments") == ()
-    with pytest.raises(MissingFileError, match="cut_segments"):
+    with pytest.raises(MissingFileError, match="audioset-eval --detector"):
         dataset.load(dataset.scenes("mixture")[0], SAMPLE_RATE, mono=True)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,18 @@ def test_recordings_of_the_scene_are_never_examples() -> None:
     pool = [clip("a", origin="mixed-1"), clip("b", origin="mixed-2"), clip("c")]
 
     assert draw(pool, shots=1) == ("c",)
+
+
+@pytest.mark.parametrize("own", [clip("c1", origin="o1"), clip("take", origin="c1"), clip("c1")])
+def test_the_target_is_no_example_of_itself_where_a_row_names_no_recordings(own: Clip) -> None:
+    target = replace(DOG, cluster="c1")
+    row = SceneRow(scene_id="s", targets=(target,))
+
+    drawn = ExamplePool([own, clip("c2", origin="o2")]).draw(target, row, shots=1, seed=3)
+
+    assert drawn == ("c2",)
+    with pytest.raises(NotApplicableError, match="1 example clips"):
+        ExamplePool([own, clip("c2", origin="o2")]).draw(target, row, shots=2, seed=3)
 
 
 def test_other_labels_are_never_examples() -> None:

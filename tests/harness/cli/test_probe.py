@@ -389,3 +389,16 @@ def test_statistics_of_a_spectrogram_recognise_the_demo_better_than_chance(bench
     assert done.code == 0
     assert [row["probe"] for row in rows] == ["1-shot", "Retrieval mAP", "Linear probe"]
     assert all(float(row["low"]) > 20 for row in rows)  # chance is 10 %
+
+
+def test_a_corpus_too_small_for_a_picture_keeps_its_numbers(bench: Bench, folder: Path) -> None:
+    lines = (folder / "clips.csv").read_text("utf-8").splitlines()
+    chosen = [line for line in lines[1:] if ",0," in line or ",1," in line][::3][:4]
+    (folder / "clips.csv").write_text("\n".join([lines[0], *chosen]), "utf-8")
+
+    done = bench(*asked(folder, "Bands"), "--shots", "1", "-o", "made", "--picture")
+
+    assert done.code == 0
+    assert "bands: A picture needs 5 clips; there are 4." in done.out
+    assert "Linear probe" in done.out
+    assert not list(Path("made").glob("*.png"))
