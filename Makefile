@@ -1,6 +1,8 @@
 # Two commands for a new user: `make demo` and `make test`. Everything happens in .venv.
 PYTHON ?= python3
 VENV   ?= .venv
+# Test processes; each computes in one thread, since two that fight for a core are slower than one.
+JOBS   ?= 2
 BIN    := $(VENV)/bin
 # Twice quiet: errors only; the build backend's notes on editable installs are no news to a user.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
@@ -14,7 +16,8 @@ demo: $(VENV)/.installed
 	@$(BIN)/bench report --format html
 
 test: $(VENV)/.installed-test
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
