@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 from sepbench.harness.api import (
     WITH_EXAMPLES,
+    AskedKind,
     BaselineCard,
     Clip,
     Dataset,
-    ListCard,
     QueryKind,
     SceneRow,
     ScoringProtocol,
@@ -26,10 +26,15 @@ from sepbench.harness.errors import (
     BenchError,
     DatasetError,
     NotApplicableError,
-    UnknownNameError,
 )
 from sepbench.harness.identity import canonical, digest, task_identity
-from sepbench.harness.queries import ExamplePool, choose_kind, queries_of
+from sepbench.harness.protocols import list_card
+from sepbench.harness.queries import (
+    ExamplePool,
+    choose_kind,
+    queries_of,
+    wanted_kinds,
+)
 
 Read = TypeVar("Read", Sequence[SceneRow], Sequence[Clip])
 
@@ -221,60 +226,59 @@ class PlannedCell:
         return digest(self.identity)
 
 
-def list_card(dataset: Dataset, protocol: ScoringProtocol) -> ListCard:
-    """The card of the list a protocol scores.
-
-    Raises:
-        UnknownNameError: the dataset has no such list.
-    """
-    for card in dataset.card.lists:
-        if card.name == protocol.list_name:
-            return card
-    raise UnknownNameError(
-        "list",
-        protocol.list_name,
-        [card.name for card in dataset.card.lists],
-        where=f" of dataset {dataset.card.name} in protocol {protocol.name}",
-    )
-
-
 def plan_cells(
     models: Sequence[PlannedModel],
     protocols: Sequence[tuple[ScoringProtocol, Dataset]],
     *,
-    forced_kind: QueryKind | None,
-    shots: Sequence[int],
+    kinds: Sequence[AskedKind] = (),
+    shots: Sequence[int] = (),
 ) -> list[PlannedCell]:
     """The grid, model by model so that each is loaded once.
 
     Cells of one protocol with the same kind of query share their task.
+
+    Args:
+        models: rows.
+        protocols: with the dataset of each.
+        kinds: of queries, each a cell of its own; empty = the protocol's first that fits.
+        shots: numbers of examples, each a cell of its own; empty = the protocol's number.
     """
     tasks: dict[str, Task | NotApplicableError] = {}
     pools: dict[str, ExamplePool] = {}
     cells: list[PlannedCell] = []
     for model in models:
         for protocol, dataset in protocols:
-            try:
-                kind = choose_kind(protocol.query, model.card.query_kinds, forced_kind)
-            except NotApplicableError as reason:
-                cells.append(_not_applicable(model, protocol, forced_kind, str(reason)))
-                continue
-            for count in (shots or (protocol.query.shots,)) if kind in WITH_EXAMPLES else (None,):
-                made = _task(protocol, dataset, kind, count, tasks, pools)
-                if isinstance(made, NotApplicableError):
-                    cells.append(_not_applicable(model, protocol, kind, str(made)))
-                    continue
-                lacking = _not_whole(made) if model.postprocess else ""
-                if lacking:
-                    cells.append(_not_applicable(model, protocol, kind, lacking))
-                    continue
-                identity = {"model": model.identity_with(kind), "task": dict(made.identity)}
-                cells.append(
-                    PlannedCell(
-                        model=model, protocol=protocol, kind=kind, task=made, identity=identity
-                    )
-                )
+            for wanted in wanted_kinds(protocol.query, model.card.query_kinds, kinds):
+                cells += _cells_of(model, protocol, dataset, wanted, shots, tasks, pools)
     return cells
+
+
+def _cells_of(
+    model: PlannedModel,
+    protocol: ScoringProtocol,
+    dataset: Dataset,
+    wanted: QueryKind | None,
+    shots: Sequence[int],
+    tasks: dict[str, Task | NotApplicableError],
+    pools: dict[str, ExamplePool],
+) -> Iterator[PlannedCell]:
+    """One kind of query: a cell, or one for each number of examples."""
+    try:
+        kind = choose_kind(protocol.query, model.card.query_kinds, wanted)
+    except NotApplicableError as reason:
+        yield _not_applicable(model, protocol, wanted, str(reason))
+        return
+    for count in (shots or (protocol.query.shots,)) if kind in WITH_EXAMPLES else (None,):
+        made = _task(protocol, dataset, kind, count, tasks, pools)
+        if isinstance(made, NotApplicableError):
+            yield _not_applicable(model, protocol, kind, str(made))
+            continue
+        lacking = _not_whole(made) if model.postprocess else ""
+        if lacking:
+            yield _not_applicable(model, protocol, kind, lacking)
+            continue
+        identity = {"model": model.identity_with(kind), "task": dict(made.identity)}
+        yield PlannedCell(model=model, protocol=protocol, kind=kind, task=made, identity=identity)
 
 
 def _task(

@@ -14,6 +14,7 @@ from typing import Any
 
 from sepbench.harness.api import (
     WITH_EXAMPLES,
+    AskedKind,
     Clip,
     Example,
     Query,
@@ -125,6 +126,23 @@ class ExamplePool:
 
     def __contains__(self, clip_id: object) -> bool:
         return clip_id in self._by_id
+
+
+def wanted_kinds(
+    rule: QueryRule, supported: Sequence[QueryKind], asked: Sequence[AskedKind]
+) -> Sequence[QueryKind | None]:
+    """What `choose_kind` is to be forced to, one a cell: each kind that was asked for.
+
+    "each" stands for every kind that the protocol and the model have; a model without queries is
+    asked once.
+    """
+    if not supported or not asked:
+        return (None,)
+    each = [kind for kind in rule.kinds if kind in supported]
+    wanted: list[QueryKind | None] = []
+    for kind in asked:
+        wanted += (each or [None]) if kind == "each" else [kind]
+    return list(dict.fromkeys(wanted))
 
 
 def choose_kind(

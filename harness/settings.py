@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sepbench.harness.api import QueryKind
+from sepbench.harness.api import AskedKind
 from sepbench.harness.composition import compose, read_file
 from sepbench.harness.errors import SettingError
 
@@ -24,6 +24,7 @@ MOST_WORKERS = 256
 PRECISIONS = ("float32", "tf32", "bf16", "fp16")
 DEVICES = re.compile(r"auto|mps|(cpu|cuda(:\d+)?)(,(cpu|\d+|cuda:\d+))*")
 DEGRADATIONS = ("chunks", "cpu")
+KINDS = ("text", "label", "audio", "text+audio", "each")
 ENGINES = ("local", "inline", "ray")
 
 
@@ -90,6 +91,7 @@ class RunSettings:
         models: as given: a name, `variant=name`, or `variant=module:Class`.
         datasets: as given: a name or `name:protocol`.
         audio_store: folder or URL of kept estimates; None is the workspace.
+        query_kinds: each a cell of its own; empty = the protocol's first that fits.
         shots: each a cell of its own for audio queries; empty = the protocol's number.
         resolved: the whole configuration as plain data, kept with the run.
     """
@@ -101,7 +103,7 @@ class RunSettings:
     dataset_settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     bounds: tuple[str, ...] = ()
     metrics: tuple[str, ...] | None = None
-    query_kind: QueryKind | None = None
+    query_kinds: tuple[AskedKind, ...] = ()
     shots: tuple[int, ...] = ()
     chunk_seconds: float = 60.0
     overlap_seconds: float = 2.0
@@ -176,9 +178,11 @@ def _typed(config: dict[str, Any], workspace: Path) -> RunSettings:
         raise SettingError(
             f"chunk.overlap_seconds={overlap} must lie between 0 and half of chunk.seconds={chunk}."
         )
-    kind = config["query"]["kind"]
-    if kind not in (None, "text", "label", "audio", "text+audio"):
-        raise SettingError(f"query.kind={kind}; one of text, label, audio, text+audio.")
+    kinds = config["query"]["kind"]
+    kinds = [] if kinds is None else _names(kinds, "query.kind")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise SettingError(f"query.kind={kind}; one of {', '.join(KINDS)}, or a list of them.")
     models, bounds = _names(config["model"], "model"), _names(config["bounds"] or [], "bounds")
     datasets = _names(config["dataset"], "dataset")
     if not datasets or not (models or bounds):
@@ -196,7 +200,7 @@ def _typed(config: dict[str, Any], workspace: Path) -> RunSettings:
         dataset_settings=_sections(config["datasets"], "datasets"),
         bounds=tuple(bounds),
         metrics=None if config["metrics"] is None else tuple(_names(config["metrics"], "metrics")),
-        query_kind=kind,
+        query_kinds=tuple(dict.fromkeys(kinds)),
         shots=tuple(dict.fromkeys(_whole(count, "query.shots") for count in shots)),
         chunk_seconds=chunk,
         overlap_seconds=overlap,

@@ -38,6 +38,7 @@ from sepbench.harness.api.separators import (
 )
 from sepbench.harness.api.words import (
     WITH_EXAMPLES,
+    AskedKind,
     Attribute,
     Clip,
     Example,
@@ -53,6 +54,7 @@ __all__ = [
     "AVERAGES",
     "WITH_EXAMPLES",
     "Aggregation",
+    "AskedKind",
     "Attribute",
     "AudioEncoder",
     "BaselineCard",

@@ -17,6 +17,8 @@ else:
     Samples: TypeAlias = Any
 
 QueryKind: TypeAlias = Literal["text", "label", "audio", "text+audio", "none"]
+# What a run asks for; "each" stands for every kind that protocol and model have.
+AskedKind: TypeAlias = QueryKind | Literal["each"]
 WITH_EXAMPLES: tuple[QueryKind, ...] = ("audio", "text+audio")
 Attribute: TypeAlias = str | int | float | bool | None
 

@@ -62,7 +62,7 @@ def plan_grid(settings: RunSettings) -> list[PlannedCell]:
     for protocol, _ in protocols:
         require_metrics(settings.metrics or protocol.metrics)
     return plan_cells(
-        plan_models(settings), protocols, forced_kind=settings.query_kind, shots=settings.shots
+        plan_models(settings), protocols, kinds=settings.query_kinds, shots=settings.shots
     )
 
 

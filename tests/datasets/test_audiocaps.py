@@ -476,7 +476,7 @@ def test_whole_list_of_audiosep_is_planned_in_less_than_two_seconds_without_audi
     protocol = load_protocol("audiocaps-audiosep")
 
     start = time.process_time()  # of this process: others may share the machine
-    (cell,) = plan_cells([TEXT_MODEL], [(protocol, AudioCaps(real))], forced_kind=None, shots=())
+    (cell,) = plan_cells([TEXT_MODEL], [(protocol, AudioCaps(real))], kinds=(), shots=())
     items = list(cell.task.items()) if cell.task else []
     seconds = time.process_time() - start
 

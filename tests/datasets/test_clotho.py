@@ -115,7 +115,7 @@ def test_whole_list_is_planned_in_less_than_two_seconds_without_audio(real: Path
     protocol = load_protocol("clotho-audiosep")
 
     start = time.process_time()  # of this process: others may share the machine
-    (cell,) = plan_cells([TEXT_MODEL], [(protocol, Clotho(real))], forced_kind=None, shots=())
+    (cell,) = plan_cells([TEXT_MODEL], [(protocol, Clotho(real))], kinds=(), shots=())
     items = list(cell.task.items()) if cell.task else []
     seconds = time.process_time() - start
 

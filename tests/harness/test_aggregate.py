@@ -72,7 +72,7 @@ class Book:
             identity={"baseline": baseline or label, "version": version},
         )
         grid = [(parse_own("kit", own), dataset)]
-        (planned,) = plan_cells([model], grid, forced_kind=None, shots=())
+        (planned,) = plan_cells([model], grid, kinds=(), shots=())
         metrics = [card.metric_id for card in cards]
         self.workspace.add_metrics(cards)
         task_id = None if planned.task is None else self.workspace.add_task(planned.task)

@@ -381,7 +381,7 @@ def cell_key(*overrides: str) -> str:
     name = "sepbench_testkit.models:Half"
     model = plan_model(ModelRequest(label="half", name=name), settings)
     grid = [(parse_own("kit", Kit.protocols["kit"]), Kit())]
-    (cell,) = plan_cells([model], grid, forced_kind=settings.query_kind, shots=settings.shots)
+    (cell,) = plan_cells([model], grid, kinds=settings.query_kinds, shots=settings.shots)
     return cell.key
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sepbench_testkit.data import Kit
 
-from sepbench.harness.api import BaselineCard, Clip, QueryKind, ScoringProtocol
+from sepbench.harness.api import AskedKind, BaselineCard, Clip, QueryKind, ScoringProtocol
 from sepbench.harness.errors import DatasetError, MissingRootError, UnknownNameError
-from sepbench.harness.plan import PlannedCell, PlannedModel, list_card, plan_cells
-from sepbench.harness.protocols import parse_own
+from sepbench.harness.plan import PlannedCell, PlannedModel, plan_cells
+from sepbench.harness.protocols import list_card, parse_own
 
 
 def model(label: str, *kinds: QueryKind) -> PlannedModel:
@@ -30,11 +30,12 @@ def plan(
     dataset: Kit | None = None,
     protocols: Sequence[ScoringProtocol] | None = None,
     kind: QueryKind | None = None,
+    kinds: Sequence[AskedKind] = (),
     shots: Sequence[int] = (),
 ) -> list[PlannedCell]:
     dataset = dataset or Kit(scenes=2)
     grid = [(each, dataset) for each in protocols or [protocol()]]
-    return plan_cells(models, grid, forced_kind=kind, shots=shots)
+    return plan_cells(models, grid, kinds=(kind,) if kind else kinds, shots=shots)
 
 
 class Pooled(Kit):
@@ -102,6 +103,27 @@ def test_a_forced_kind_is_part_of_the_cell() -> None:
 
     assert (asked[0].kind, forced[0].kind) == ("text", "label")
     assert asked[0].key != forced[0].key
+
+
+def test_each_kind_that_protocol_and_model_have_is_a_cell() -> None:
+    both, deaf, bound = model("a", "text", "audio"), model("b", "label"), model("c")
+
+    asked = protocol(query={"kinds": ["text", "audio"], "shots": 1, "pool": "queries"})
+    cells = plan(both, deaf, bound, dataset=Pooled(scenes=2), protocols=[asked], kinds=["each"])
+
+    assert [(cell.kind, bool(cell.task)) for cell in cells] == [
+        ("text", True),
+        ("audio", True),
+        (None, False),
+        ("none", True),
+    ]
+
+
+def test_kinds_that_are_named_are_cells_or_say_why_not() -> None:
+    cells = plan(model("a", "text", "label"), kinds=["text", "audio"])
+
+    assert [(cell.kind, bool(cell.task)) for cell in cells] == [("text", True), ("audio", False)]
+    assert "takes text or label queries, not audio" in cells[1].reason
 
 
 def test_a_model_without_the_forced_kind_is_not_applicable() -> None:

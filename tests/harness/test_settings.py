@@ -38,7 +38,7 @@ def test_packaged_defaults_come_first() -> None:
     assert found.batch_size == 8
     assert (found.chunk_seconds, found.overlap_seconds) == (60.0, 2.0)
     assert found.metrics is None
-    assert found.query_kind is None
+    assert found.query_kinds == ()
     assert found.shots == ()
 
 
@@ -117,11 +117,13 @@ def test_one_name_does_for_a_list() -> None:
 
 
 def test_a_query_kind_is_chosen_as_a_group_or_by_key() -> None:
-    assert settings("query=audio").query_kind == "audio"
-    assert settings("query=audio", "query.kind=label").query_kind == "label"
-    assert settings("query=auto").query_kind is None
-    assert settings("query=both").query_kind == "text+audio"
-    assert settings("query.kind=text+audio").query_kind == "text+audio"
+    assert settings("query=audio").query_kinds == ("audio",)
+    assert settings("query=audio", "query.kind=label").query_kinds == ("label",)
+    assert settings("query=auto").query_kinds == ()
+    assert settings("query=both").query_kinds == ("text+audio",)
+    assert settings("query.kind=text+audio").query_kinds == ("text+audio",)
+    assert settings("query=each").query_kinds == ("each",)
+    assert settings("query.kind=[text,audio,text]").query_kinds == ("text", "audio")
 
 
 def test_settings_of_models_and_datasets_are_grouped_by_name() -> None:
@@ -155,7 +157,7 @@ models:
     assert found.models == ("nmf", "mine=nmf")
     assert found.limit is None
     assert found.keep_audio is True
-    assert found.query_kind == "audio"
+    assert found.query_kinds == ("audio",)
     assert (found.chunk_seconds, found.overlap_seconds) == (15.0, 0.0)
     assert found.model_settings["mine"] == {
         "name": "it's, a \\ (test)",

@@ -41,9 +41,7 @@ class Prepared:
         settings = resolve(workspace=folder, models=["kit-half"], overrides=["bounds=[]"])
         dataset = Kit()
         protocol = load_protocol("kit", dataset.protocols)
-        (cell,) = plan_cells(
-            plan_models(settings), [(protocol, dataset)], forced_kind=None, shots=()
-        )
+        (cell,) = plan_cells(plan_models(settings), [(protocol, dataset)], kinds=(), shots=())
         assert cell.task is not None
         self.workspace.add_metrics(card_of(metric) for metric in METRICS)
         self.task_id = self.workspace.add_task(cell.task)

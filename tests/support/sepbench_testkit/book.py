@@ -65,7 +65,7 @@ class Book:
         )
         own = {**Kit.protocols["kit"], **fields}
         grid = [(parse_own(protocol, own), Kit(scenes=self.scenes))]
-        (planned,) = plan_cells([model], grid, forced_kind=None, shots=())
+        (planned,) = plan_cells([model], grid, kinds=(), shots=())
         self.workspace.add_metrics(cards)
         assert planned.task is not None
         task_id = self.workspace.add_task(planned.task)
