@@ -6,15 +6,14 @@ models × protocols × query kinds ──▶ cells; each cell's task ──▶ i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from sepbench.harness.api import (
     WITH_EXAMPLES,
     AskedKind,
     BaselineCard,
-    Clip,
     Dataset,
     QueryKind,
     SceneRow,
@@ -22,21 +21,17 @@ from sepbench.harness.api import (
     TargetRow,
 )
 from sepbench.harness.errors import (
-    STRANGER_ERRORS,
-    BenchError,
     DatasetError,
     NotApplicableError,
 )
 from sepbench.harness.identity import canonical, digest, task_identity
-from sepbench.harness.protocols import list_card
+from sepbench.harness.lists import list_card, read_own, sound_rows
 from sepbench.harness.queries import (
     ExamplePool,
     choose_kind,
     queries_of,
     wanted_kinds,
 )
-
-Read = TypeVar("Read", Sequence[SceneRow], Sequence[Clip])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +113,7 @@ class Task:
     def rows(self) -> Sequence[SceneRow]:
         """The list's rows in their order."""
         name = self.protocol.list_name
-        rows = _read(lambda: self.dataset.scenes(name), self.protocol, f"list '{name}'")
+        rows = read_own(lambda: self.dataset.scenes(name), self.protocol, f"list '{name}'")
         if isinstance(rows, Sequence):
             return rows
         where = f"Dataset {self.protocol.dataset}, list '{name}'"
@@ -300,7 +295,7 @@ def _task(
             pool_key = f"{protocol.dataset}\x1f{protocol.query.pool}"
             if pool_key not in pools:
                 name = protocol.query.pool
-                clips = _read(lambda: dataset.clips(name), protocol, f"pool '{name}'")
+                clips = read_own(lambda: dataset.clips(name), protocol, f"pool '{name}'")
                 pools[pool_key] = ExamplePool(clips)
             pool = pools[pool_key]
         task = Task(
@@ -315,24 +310,13 @@ def _task(
     return tasks[key]
 
 
-def _read(read: Callable[[], Read], protocol: ScoringProtocol, what: str) -> Read:
-    try:
-        return read()
-    except BenchError:
-        raise
-    except STRANGER_ERRORS as error:  # a stranger's dataset may raise anything
-        raise DatasetError(
-            f"Dataset {protocol.dataset}: {what} cannot be read: {type(error).__name__}: {error}"
-        ) from error
-
-
 def _checked(task: Task) -> Task | NotApplicableError:
     """The task, or why its first impossible query makes it not applicable.
 
     Raises:
         DatasetError: a row is not one, or two items have one name: one of them would be lost.
     """
-    rows = _sound_rows(task)
+    rows = sound_rows(task.rows(), task.protocol)
     try:
         task.rows_digest, task.count = digest_items(task.items(rows))
     except NotApplicableError as reason:
@@ -363,24 +347,3 @@ def _not_applicable(
     return PlannedCell(
         model=model, protocol=protocol, kind=kind, task=None, reason=reason, identity={}
     )
-
-
-def _sound_rows(task: Task) -> Iterator[SceneRow]:
-    """The list's rows, each checked before it is used: one walk over a long list has to do.
-
-    Raises:
-        DatasetError: at the first row that is none, or has a name that was there before.
-    """
-    where = f"Dataset {task.protocol.dataset}, list '{task.protocol.list_name}'"
-    seen: set[str] = set()
-    for row in task.rows():
-        if not isinstance(row, SceneRow):
-            raise DatasetError(f"{where}: a row is {type(row).__name__}; expected SceneRow.")
-        if row.scene_id in seen:
-            raise DatasetError(f"{where}: two scenes are called '{row.scene_id}'.")
-        seen.add(row.scene_id)
-        if len({target.name for target in row.targets}) < len(row.targets):
-            raise DatasetError(f"{where}, scene {row.scene_id}: a target is listed twice.")
-        yield row
-    if not seen:
-        raise DatasetError(f"{where} is empty. Check the dataset's folder.")

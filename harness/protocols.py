@@ -6,14 +6,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from sepbench.harness.api import (
-    AVERAGES,
-    Aggregation,
-    Dataset,
-    ListCard,
-    QueryRule,
-    ScoringProtocol,
-)
+from sepbench.harness.api import AVERAGES, Aggregation, QueryRule, ScoringProtocol
 from sepbench.harness.errors import SettingError, UnknownNameError, near_matches
 
 # One paper's rules over several corpora: a name for all of them -> the protocol of each corpus.
@@ -197,20 +190,3 @@ def _check_fields(fields: Mapping[str, Any], known: Mapping[str, Any], where: st
             raise SettingError(f"{where}: '{key}' is {value}; expected at least 1.")
         if kind is list and not all(isinstance(entry, str) for entry in value):
             raise SettingError(f"{where}: '{key}' is {value!r}; expected a list of names.")
-
-
-def list_card(dataset: Dataset, protocol: ScoringProtocol) -> ListCard:
-    """The card of the list a protocol scores.
-
-    Raises:
-        UnknownNameError: the dataset has no such list.
-    """
-    for card in dataset.card.lists:
-        if card.name == protocol.list_name:
-            return card
-    raise UnknownNameError(
-        "list",
-        protocol.list_name,
-        [card.name for card in dataset.card.lists],
-        where=f" of dataset {dataset.card.name} in protocol {protocol.name}",
-    )

@@ -10,8 +10,9 @@ from sepbench_testkit.data import Kit
 
 from sepbench.harness.api import AskedKind, BaselineCard, Clip, QueryKind, ScoringProtocol
 from sepbench.harness.errors import DatasetError, MissingRootError, UnknownNameError
+from sepbench.harness.lists import list_card
 from sepbench.harness.plan import PlannedCell, PlannedModel, plan_cells
-from sepbench.harness.protocols import list_card, parse_own
+from sepbench.harness.protocols import parse_own
 
 
 def model(label: str, *kinds: QueryKind) -> PlannedModel:
