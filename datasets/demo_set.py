@@ -6,7 +6,7 @@ scene are asked for in turn. Every file is held against the manifest's sha256 wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,8 @@ CAPTIONS = {
     "sneezing": "a person sneezing",
 }
 
+MIXING = "two 4-s clips at the energy ratio of scenes.csv, peak above 1 scaled to 0.9"
+
 CARD = DatasetCard(
     name="demo",
     summary="40 mixtures of two ESC-10 recordings at −10 to 10 dB; 3 query examples a class.",
@@ -52,19 +54,35 @@ CARD = DatasetCard(
         ListCard(
             name="demo",
             revision="1",
-            mixing="two 4-s clips at the energy ratio of scenes.csv, peak above 1 scaled to 0.9",
+            mixing=MIXING,
             summary="Both sounds of each mixture are targets.",
             expected_scenes=40,
         ),
         ListCard(
             name="absent",
             revision="1",
-            mixing="two 4-s clips at the energy ratio of scenes.csv, peak above 1 scaled to 0.9",
+            mixing=MIXING,
             summary="The same mixtures, asked for a class that is in neither of their clips.",
             expected_scenes=40,
         ),
+        ListCard(
+            name="wrong-interference",
+            revision="1",
+            mixing=MIXING,
+            summary="The targets of the list demo, each asked for with the class of the other "
+            "sound.",
+            expected_scenes=40,
+        ),
+        ListCard(
+            name="wrong-absent",
+            revision="1",
+            mixing=MIXING,
+            summary="The targets of the list demo, each asked for with a class that is in neither "
+            "clip.",
+            expected_scenes=40,
+        ),
     ),
-    protocols=("demo", "absent-query"),
+    protocols=("demo", "absent-query", "wrong-query-interference", "wrong-query-absent"),
     needs_root=False,
     pools=tuple(POOLS),
     where="it ships with sepbench; reinstall the package if it is incomplete.",
@@ -101,14 +119,17 @@ class Demo:
     def scenes(self, list_name: str) -> Sequence[SceneRow]:
         """The mixtures, each with its two sounds as targets, or with one that it does not hold.
 
+        Of the lists "wrong-…" the targets are the same and the queries name something else.
+
         Raises:
             ManifestError: scene list and manifest do not fit each other.
         """
         require_list(list_name, self.card)
         if list_name not in self._scenes:
             rows = self._rows()
-            if list_name == "absent":
-                rows = (_without_its_sounds(row, k) for k, row in enumerate(rows))
+            change = _CHANGES.get(list_name)
+            if change is not None:
+                rows = (change(row, k) for k, row in enumerate(rows))
             self._scenes[list_name] = tuple(rows)
         return self._scenes[list_name]
 
@@ -227,9 +248,7 @@ def _target(target: Mapping[str, str], other: Mapping[str, str], snr_db: float) 
 
 def _without_its_sounds(row: SceneRow, number: int) -> SceneRow:
     """The scene, asked for one of the other classes; all of them come in turn."""
-    present = {target.label for target in row.targets}
-    others = [label for label in CAPTIONS if label not in present]
-    label = others[number % len(others)]
+    label = _absent_class(row, number)
     absent = TargetRow(
         name=label,
         label=label,
@@ -239,3 +258,36 @@ def _without_its_sounds(row: SceneRow, number: int) -> SceneRow:
         attributes={"label": label, "snr_db": None},
     )
     return replace(row, targets=(absent,))
+
+
+def _asked_for_the_other(row: SceneRow, number: int) -> SceneRow:
+    """Each target, asked for with the class of the sound beside it."""
+    first, second = row.targets
+    return replace(row, targets=(_asked(first, second.name), _asked(second, first.name)))
+
+
+def _asked_for_an_absent_one(row: SceneRow, number: int) -> SceneRow:
+    """Each target, asked for with a class that the scene does not hold."""
+    label = _absent_class(row, number)
+    return replace(row, targets=tuple(_asked(target, label) for target in row.targets))
+
+
+def _asked(target: TargetRow, label: str) -> TargetRow:
+    """The target under another's name; the tables' label stays that of what is scored."""
+    attributes = {**target.attributes, "asked": label}
+    return replace(target, label=label, texts=(CAPTIONS[label],), attributes=attributes)
+
+
+def _absent_class(row: SceneRow, number: int) -> str:
+    """One of the classes that a scene does not hold; they come in turn."""
+    present = {target.label for target in row.targets}
+    others = [label for label in CAPTIONS if label not in present]
+    return others[number % len(others)]
+
+
+# List -> what it makes of a mixture and its number.
+_CHANGES: Mapping[str, Callable[[SceneRow, int], SceneRow]] = {
+    "absent": _without_its_sounds,
+    "wrong-interference": _asked_for_the_other,
+    "wrong-absent": _asked_for_an_absent_one,
+}

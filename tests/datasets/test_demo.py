@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 import shutil
 import sys
 from collections import Counter
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sepbench_testkit.machine import run, scores
+from sepbench_testkit.machine import rows, run, scores
 
 from sepbench.datasets.demo_set import CAPTIONS, DATA, Demo
 from sepbench.harness.audio import read_audio
@@ -286,6 +287,39 @@ def test_the_absent_list_asks_the_same_mixtures_for_what_they_do_not_hold() -> N
     assert len({row.targets[0].label for row in absent}) == 10
     np.testing.assert_array_equal(scene.mixture, same.mixture)
     assert set(scene.sources) == set(same.sources)
+
+
+@pytest.mark.parametrize("which", ["interference", "absent"])
+def test_a_wrong_query_names_something_else_and_the_target_stays(which: str) -> None:
+    dataset = Demo()
+    right, wrong = dataset.scenes("demo"), dataset.scenes(f"wrong-{which}")
+
+    for with_right, with_wrong in zip(right, wrong, strict=True):
+        present = {target.name for target in with_right.targets}
+        for asked, target in zip(with_right.targets, with_wrong.targets, strict=True):
+            assert (target.name, target.cluster) == (asked.name, asked.cluster)
+            assert not target.absent
+            assert target.label != target.name == target.attributes["label"]
+            assert target.attributes["asked"] == target.label
+            assert (target.label in present) == (which == "interference")
+            assert target.texts != asked.texts
+
+
+def test_examples_of_a_wrong_query_are_of_the_class_that_it_names(tmp_path: Path) -> None:
+    summary = run(
+        tmp_path,
+        models=["kit-half"],
+        datasets=["demo:wrong-query-interference"],
+        settings=["limit=4", "bounds=[]", "query=audio"],
+    )
+
+    assert summary.ok
+    label_of = {clip.clip_id: clip.labels[0] for clip in Demo().clips("queries")}
+    items = rows(tmp_path, "SELECT target, query, attributes FROM items")
+    assert len(items) == 80  # all of them are planned
+    for item in items:
+        drawn = {label_of[name] for name in json.loads(item["query"])["examples"]}
+        assert drawn == {json.loads(item["attributes"])["interference"]} != {item["target"]}
 
 
 def test_half_of_the_mixture_is_suppressed_by_six_decibels(tmp_path: Path) -> None:
