@@ -21,6 +21,7 @@ SMOKE: dict[str, Any] = {
     "datasets": {},
     "data.pool": "queries",
     "data.labels": [],
+    "data.without": [],
     "data.train_folds": [],
     "data.validation_folds": [],
     "data.validation_share": 0.3,

@@ -73,7 +73,17 @@ def choose_clips(clips: Sequence[Clip], settings: DataSettings, seed: int) -> Tr
         ManifestError: the table of captions cannot be read or lacks a class, or a clip has no text.
     """
     wanted = set(settings.labels)
-    kept = [clip for clip in clips if not wanted or wanted & set(clip.labels)]
+    unknown = set(settings.without) - {clip.clip_id for clip in clips}
+    if unknown:
+        raise UsageError(
+            f"data.without names '{min(unknown)}', and there is no such clip. Name the ids of "
+            "clips, or [] to leave out none."
+        )
+    kept = [
+        clip
+        for clip in clips
+        if clip.clip_id not in settings.without and (not wanted or wanted & set(clip.labels))
+    ]
     if not kept:
         known = sorted({label for clip in clips for label in clip.labels})
         raise UsageError(

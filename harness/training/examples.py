@@ -19,7 +19,7 @@ from sepbench.harness.audio import read_audio
 from sepbench.harness.errors import DatasetError
 from sepbench.harness.mixing import draw_number, loop_to_length, mean_power, pad_to_length
 from sepbench.harness.training.clips import TrainingClip
-from sepbench.harness.training.mixing import Mono, mix
+from sepbench.harness.training.mixing import Mono, mix, played
 from sepbench.harness.training.settings import DataSettings, MixingSettings
 
 if TYPE_CHECKING:
@@ -227,15 +227,25 @@ class Examples:
         return len(self._audio.read(item)) >= needed
 
     def _cut(self, item: TrainingClip, asked: int, pair: int, name: str) -> Mono:
-        """A segment (N,) in which something sounds; of all that are drawn else the loudest."""
-        samples, length = self._audio.read(item), self.data.segment
+        """A segment (N,), in training at a speed of its own."""
+        most, length = self.data.speed, self.data.segment
+        if most == 1.0 or self.part != "train":
+            return self._piece(item, asked, pair, name, length)
+        share = self._draw(pair, name, "speed") / 2**64
+        speed = most ** (2.0 * share - 1.0)
+        return played(self._piece(item, asked, pair, name, round(length * speed)), length)
+
+    def _piece(self, item: TrainingClip, asked: int, pair: int, name: str, length: int) -> Mono:
+        """A piece in which something sounds; of all that are drawn else the loudest."""
+        samples = self._audio.read(item)
         if len(samples) <= length:
             made = loop_to_length if self.data.short == "loop" and len(samples) else pad_to_length
             filled: Mono = made(samples[None], length)[0]
             return filled
         placed = self.begins.get((item.clip.clip_id, asked))
         if placed is not None:
-            return samples[placed : placed + length]
+            begin = min(placed, len(samples) - length)
+            return samples[begin : begin + length]
         best, loudest = samples[:length], -1.0
         for attempt in range(MOST_CUTS):
             begin = self._draw(pair, name, f"cut {attempt}") % (len(samples) - length + 1)

@@ -69,6 +69,12 @@ def mix_energies(
     return part[0], mixture[0]
 
 
+def played(samples: Mono, length: int) -> Mono:
+    """Samples played faster or slower, so that they take another length; pitch goes along."""
+    places = np.linspace(0.0, len(samples) - 1.0, length)
+    return np.interp(places, np.arange(len(samples)), samples).astype(np.float32)
+
+
 def at_level(signal: Mono, reference: Mono, level_db: float) -> Mono:
     """The signal so that its power is `level_db` above the reference's; silence stays silence."""
     ratio = math.sqrt(mean_power(signal[None]) / max(mean_power(reference[None]), FLOOR))

@@ -27,6 +27,7 @@ class DataSettings:
     Attributes:
         pool: of the datasets; "" for the first one of each.
         labels: only clips with one of these; empty for all.
+        without: ids of clips that are left out, for their licence or their contents.
         train_folds: names of folds, or of splits; empty for all that are not held out.
         validation_folds: held out; empty draws `validation_share` of the recordings.
         validation_share: of the original recordings, where no folds are named.
@@ -39,6 +40,7 @@ class DataSettings:
         seconds: of an example.
         short: what becomes of a shorter clip.
         min_seconds: a shorter clip is passed over.
+        speed: a cut of training sounds up to so many times faster or slower; 1 for never.
         audible_db: power below which a cut is drawn anew, in dB of full scale.
         sound: what an audio query hears: "own", the target before any gain, or "class", another
             recording of its class.
@@ -48,6 +50,7 @@ class DataSettings:
 
     pool: str
     labels: tuple[str, ...]
+    without: tuple[str, ...]
     train_folds: tuple[str, ...]
     validation_folds: tuple[str, ...]
     validation_share: float
@@ -59,6 +62,7 @@ class DataSettings:
     seconds: float
     short: Literal["pad", "loop"]
     min_seconds: float
+    speed: float
     audible_db: float
     sound: Literal["own", "class"]
     order: Order
@@ -279,6 +283,7 @@ def _check(settings: TrainSettings) -> None:
     numbers = {
         "data.seconds": (data.seconds, 0.05, 600.0),
         "data.sample_rate": (data.sample_rate, 1000, 192_000),
+        "data.speed": (data.speed, 1.0, 4.0),
         "data.validation_share": (data.validation_share, 0.0, 0.9),
         "optimiser.rate": (optimiser.rate, 0.0, 10.0),
         "optimiser.clip_norm": (optimiser.clip_norm, 0.0, 1e9),

@@ -14,7 +14,12 @@ from sepbench.harness.training.settings import DataSettings, resolve_training
 
 
 def settings(*overrides: str) -> DataSettings:
-    plain = ["data.labels=[]", "data.train_folds=[]", "data.validation_folds=['4']"]
+    plain = [
+        "data.labels=[]",
+        "data.without=[]",
+        "data.train_folds=[]",
+        "data.validation_folds=['4']",
+    ]
     captions = ["data.captions=null"]
     return resolve_training("lassnet-small", overrides=[*plain, *captions, *overrides]).data
 
@@ -55,6 +60,17 @@ def test_without_folds_a_share_of_the_recordings_is_drawn(clips: list[Clip]) -> 
     held = [{item.origin for item in chosen.validation} for chosen in (first, again, other)]
     assert held[0] == held[1] != held[2]
     assert 4 <= len(held[0]) <= 16
+
+
+def test_clips_can_be_left_out_by_name(clips: list[Clip]) -> None:
+    lost = clips[0].clip_id
+
+    chosen = choose_clips(clips, settings(f"data.without=['{lost}']"), 1)
+
+    ids = {item.clip.clip_id for item in (*chosen.train, *chosen.validation)}
+    assert ids == {clip.clip_id for clip in clips} - {lost}
+    with pytest.raises(UsageError, match=r"data\.without names 'nobody'"):
+        choose_clips(clips, settings("data.without=[nobody]"), 1)
 
 
 def test_only_clips_of_the_labels_asked_for_count(clips: list[Clip]) -> None:

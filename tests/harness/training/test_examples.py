@@ -14,10 +14,13 @@ from sepbench.harness.api import Clip
 from sepbench.harness.errors import DatasetError
 from sepbench.harness.training.clips import choose_clips
 from sepbench.harness.training.examples import Examples, StepBatches, collate, placed
+from sepbench.harness.training.mixing import played
 from sepbench.harness.training.settings import resolve_training
 
 BASE = (
     "data.labels=[]",
+    "data.without=[]",
+    "data.speed=1",
     "data.train_folds=[]",
     "data.validation_folds=['4']",
     "data.captions=null",
@@ -143,6 +146,33 @@ def test_both_sounds_of_a_mixture_are_asked_for_in_turn(clips: list[Clip]) -> No
     np.testing.assert_array_equal(first.mixture, second.mixture)
     np.testing.assert_allclose(first.target + second.target, first.mixture, atol=1e-6)
     assert first.asked != second.asked
+
+
+def test_a_cut_of_training_sounds_faster_or_slower(clips: list[Clip]) -> None:
+    as_is, changed = examples(clips), examples(clips, "data.speed=1.5")
+
+    assert not same(changed[3], as_is[3])
+    assert same(changed[3], examples(clips, "data.speed=1.5")[3])
+    assert changed[3].target.shape == as_is[3].target.shape
+
+
+@pytest.mark.parametrize("length", [500, 1000, 2000])
+def test_what_is_played_faster_is_higher(length: int) -> None:
+    tone = np.sin(2 * np.pi * 50 * np.arange(1000) / 1000).astype(np.float32)
+
+    changed = played(tone, length)
+
+    peak = np.abs(np.fft.rfft(changed)).argmax() / length
+    assert changed.dtype == np.float32
+    assert peak == pytest.approx(0.05 * 1000 / length, rel=0.03)
+    if length == 1000:
+        np.testing.assert_array_equal(changed, tone)
+
+
+def test_held_out_clips_sound_as_they_are(clips: list[Clip]) -> None:
+    plain = examples(clips, part="validation")
+
+    assert same(plain[0], examples(clips, "data.speed=1.5", part="validation")[0])
 
 
 def test_a_placed_clip_is_cut_where_it_was_placed(clips: list[Clip]) -> None:

@@ -1,0 +1,239 @@
+"""Scores the small baselines, draws their training curves, and writes the tables of the docs.
+
+    python docs/small_baselines.py [--workspace FOLDER] [--curves train-results]
+
+Runs what its workspace lacks (an hour of audio, some minutes), then rewrites what stands between
+the markers of `docs/small-baselines.md` and the picture of the curves. `--curves` takes the curves
+of new trainings into `docs/curves` first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+
+import sepbench.harness as sb
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt  # after the choice of what draws
+
+HERE = Path(__file__).parent
+PAGE = HERE / "small-baselines.md"
+CURVES = HERE / "curves"
+PICTURE = HERE / "pictures" / "small-baselines-curves.png"
+SMALL = ("lassnet-small", "unet-tag-small", "audiosep-small", "stsed-small")
+RIGHT, OTHER, ABSENT, SILENT = (
+    "demo",
+    "wrong-query-interference",
+    "wrong-query-absent",
+    "absent-query",
+)
+SHOTS = (1, 2, 3)
+COLOURS = {name: f"C{number}" for number, name in enumerate((*SMALL, "nmf"))}
+
+
+def main() -> None:
+    """Run, draw, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workspace", type=Path, default=Path("bench-results-small"))
+    parser.add_argument("--curves", type=Path, help="folder of new trainings")
+    choice = parser.parse_args()
+    if choice.curves is not None:
+        for file in sorted(choice.curves.glob("*/curve.csv")):
+            shutil.copyfile(file, CURVES / f"{file.parent.name}.csv")
+    draw_curves(PICTURE)
+    sb.run(
+        models=["nmf", *SMALL],
+        datasets=[f"demo:{name}" for name in (RIGHT, OTHER, ABSENT, SILENT)],
+        workspace=choice.workspace,
+        overrides=["query=each", f"query.shots={list(SHOTS)}".replace(" ", "")],
+    )
+    board = sb.leaderboard_frame(choice.workspace)
+    parts = {
+        "scores": scores(board),
+        "against-nmf": against(choice.workspace, board),
+        "shots": shots(board),
+        "text-against-audio": text_against_audio(choice.workspace),
+        "wrong-queries": wrong_queries(board),
+    }
+    text = PAGE.read_text("utf-8")
+    for name, table in parts.items():
+        sys.stdout.write(f"{name}\n\n{table}\n\n")
+        text = between(text, name, table)
+    PAGE.write_text(text, "utf-8")
+
+
+def draw_curves(picture: Path) -> None:
+    """Held-out scores and training losses over the steps, one line a training."""
+    figure, (above, below) = plt.subplots(2, 1, figsize=(8, 6.4), layout="constrained")
+    other = above.twinx()
+    for number, file in enumerate(sorted(CURVES.glob("*.csv"))):
+        lines = read_curve(file)
+        colour = f"C{number}"
+        for name, axes, style in (
+            ("sdr_improvement", above, "-"),
+            ("hits", other, "--"),
+        ):
+            points = lines.get(("validation", name), [])
+            if points:
+                axes.plot(*zip(*points, strict=True), style, color=colour, marker="o", ms=3)
+        losses = lines["train", "loss"]
+        first = losses[0][1]
+        below.plot(
+            [step for step, _ in losses],
+            [value / first for _, value in losses],
+            color=colour,
+            label=file.stem,
+        )
+    above.set(ylabel="SDRi on fold 3, dB (solid)", xlabel="step")
+    other.set(ylabel="right answers on fold 3 (dashed)", ylim=(0, 1))
+    below.set(ylabel="training loss, share of its start", xlabel="step")
+    below.legend(ncols=2, fontsize="small")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+    picture.parent.mkdir(exist_ok=True)
+    figure.savefig(picture, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def read_curve(file: Path) -> dict[tuple[str, str], list[tuple[int, float]]]:
+    """(part, name) -> its values over the steps."""
+    found: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
+    with file.open(encoding="utf-8", newline="") as opened:
+        for row in csv.DictReader(opened):
+            found[row["part"], row["name"]].append((int(row["step"]), float(row["value"])))
+    return found
+
+
+def scores(board: pd.DataFrame) -> str:
+    """Every row of the demo, with its improvements."""
+    rows = [
+        (model, query, with_interval(of, "sdri"), with_interval(of, "si_sdri"), counted(of))
+        for (model, query), of in rows_of(board, RIGHT)
+        if model != "mixture"
+    ]
+    return table(("Model", "Query", "SDRi", "SI-SDRi", "Scored"), rows)
+
+
+def against(workspace: Path, board: pd.DataFrame) -> str:
+    """Each learned row against NMF with as many examples, or with three."""
+    rows = []
+    for (model, query), _ in rows_of(board, RIGHT):
+        if model in SMALL:
+            examples = query[-1] if query.startswith("audio") else str(SHOTS[-1])
+            found = [
+                compared(workspace, name(model, query), f"nmf@audio{examples}", metric)
+                for metric in ("sdr", "si_sdr")
+            ]
+            rows.append((model, query, f"audio ×{examples}", *found))
+    return table(("Model", "Query", "NMF's query", "SDR", "SI-SDR"), rows)
+
+
+def shots(board: pd.DataFrame) -> str:
+    """Improvements over the number of examples."""
+    rows = []
+    for model in ("nmf", "audiosep-small", "stsed-small"):
+        for column, title in (("sdri", "SDRi"), ("si_sdri", "SI-SDRi")):
+            cells = dict(rows_of(board, RIGHT))
+            values = [with_interval(cells[model, f"audio ×{count}"], column) for count in SHOTS]
+            rows.append((model, title, *values))
+    return table(("Model", "dB", *(f"{count} shots" for count in SHOTS)), rows)
+
+
+def text_against_audio(workspace: Path) -> str:
+    """The one small model that takes both, asked in both ways."""
+    rows = [
+        (
+            f"{a} against {b}",
+            *(
+                compared(workspace, f"audiosep-small@{a}", f"audiosep-small@{b}", metric)
+                for metric in ("sdr", "si_sdr")
+            ),
+        )
+        for a, b in (("text", "audio1"), ("text", "audio3"), ("text", "label"))
+    ]
+    return table(("audiosep-small", "SDR", "SI-SDR"), rows)
+
+
+def wrong_queries(board: pd.DataFrame) -> str:
+    """SDRi where the query names the target, the other sound, or a class that is not there."""
+    right, other, absent, silent = (
+        dict(rows_of(board, name)) for name in (RIGHT, OTHER, ABSENT, SILENT)
+    )
+    rows = [
+        (
+            *key,
+            with_interval(right[key], "sdri"),
+            with_interval(other[key], "sdri"),
+            with_interval(absent[key], "sdri"),
+            with_interval(silent[key], "suppression"),
+        )
+        for key in right
+        if key[0] in (*SMALL, "nmf")
+    ]
+    return table(
+        ("Model", "Query", "right class", "the other sound's", "an absent one's", "suppression"),
+        rows,
+    )
+
+
+def rows_of(board: pd.DataFrame, protocol: str) -> Iterable[tuple[tuple[str, str], pd.DataFrame]]:
+    """(model, query) -> its columns, by their keys, in the order of the table."""
+    of = board[board["protocol"] == protocol]
+    for key, rows in of.groupby(["model", "query"], sort=False):
+        yield (str(key[0]), str(key[1])), rows.set_index("column")
+
+
+def with_interval(of: pd.DataFrame, column: str) -> str:
+    """A mean in dB with half of its 95 % interval."""
+    row: Any = of.loc[column]
+    return f"{row['value']:.2f} ±{(row['high'] - row['low']) / 2:.2f}"
+
+
+def counted(of: pd.DataFrame) -> str:
+    """How many of the items that count have a score."""
+    row: Any = of.loc["sdr"]
+    return f"{row['scored']}/{row['expected']}"
+
+
+def compared(workspace: Path, a: str, b: str, metric: str) -> str:
+    """How much better a is, and whether the paired test says so."""
+    (found,) = sb.compare(workspace, a, b, metric=metric, protocol=RIGHT)
+    test = found.test
+    p = "< 0.001" if test.permutation < 0.001 else f"= {test.permutation:.3f}"
+    return f"{test.mean:+.2f} [{test.low:.2f}, {test.high:.2f}], p {p}"
+
+
+def name(model: str, query: str) -> str:
+    """A row's name as `bench compare` takes it; a model asked in one way goes by its own."""
+    one_way = ("unet-tag-small",)
+    return model if model in one_way else f"{model}@{query.replace(' ×', '')}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def between(text: str, part: str, table: str) -> str:
+    """The page with another table between the markers of a part."""
+    begin, end = f"<!-- {part} -->\n", f"\n<!-- end of {part} -->"
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{PAGE} has no place for {part}.")
+    return f"{before}{begin}{table}{end}{after}"
+
+
+if __name__ == "__main__":
+    main()
