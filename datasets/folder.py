@@ -159,7 +159,7 @@ class Folder:
         return (mixture, *named) if mixture else named
 
     def clips(self, pool: str) -> Sequence[Clip]:
-        """The labelled targets, each its own recording unless the manifest clusters them.
+        """The targets, with labels and texts; each its own recording unless the manifest says not.
 
         Raises:
             MissingRootError, MissingFileError, ManifestError: as `scenes`.
@@ -170,13 +170,16 @@ class Folder:
         for row in self.scenes("manifest"):
             for target in row.targets:
                 file = row.details["targets"][target.name]
-                if target.label is not None:
-                    clips[file] = Clip(
-                        clip_id=file,
-                        path=root / file,
-                        labels=(target.label,),
-                        origin=target.cluster,
-                    )
+                before = clips.get(file)
+                labels = (*(before.labels if before else ()), target.label)
+                texts = (*(before.captions if before else ()), *target.texts)
+                clips[file] = Clip(
+                    clip_id=file,
+                    path=root / file,
+                    labels=tuple(dict.fromkeys(name for name in labels if name is not None)),
+                    captions=tuple(dict.fromkeys(texts)),
+                    origin=target.cluster,
+                )
         return tuple(clips.values())
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import shutil
 import sys
 from collections import defaultdict
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
+from safetensors import safe_open
 
 import sepbench.harness as sb
 
@@ -38,7 +41,12 @@ RIGHT, OTHER, ABSENT, SILENT = (
     "absent-query",
 )
 SHOTS = (1, 2, 3)
-COLOURS = {name: f"C{number}" for number, name in enumerate((*SMALL, "nmf"))}
+NETWORKS = {
+    "lassnet-small": "LASS-Net's U-Net, a BERT of two layers over words of its own",
+    "unet-tag-small": "the same U-Net, a vector for each class",
+    "audiosep-small": "AudioSep's ResUNet under a small pair of text and sound encoders",
+    "stsed-small": "ST-SED's separator under the latent of a small CNN14",
+}
 
 
 def main() -> None:
@@ -50,6 +58,10 @@ def main() -> None:
     if choice.curves is not None:
         for file in sorted(choice.curves.glob("*/curve.csv")):
             shutil.copyfile(file, CURVES / f"{file.parent.name}.csv")
+            made = json.loads(file.with_name("training.json").read_text("utf-8"))
+            del made["made_with"]["command"], made["made_with"]["platform"]  # a machine's own
+            text = json.dumps(made, indent=2) + "\n"
+            (CURVES / f"{file.parent.name}.json").write_text(text, "utf-8")
     draw_curves(PICTURE)
     sb.run(
         models=["nmf", *SMALL],
@@ -59,6 +71,8 @@ def main() -> None:
     )
     board = sb.leaderboard_frame(choice.workspace)
     parts = {
+        "models": models(),
+        "trainings": trainings(),
         "scores": scores(board),
         "against-nmf": against(choice.workspace, board),
         "shots": shots(board),
@@ -112,6 +126,49 @@ def read_curve(file: Path) -> dict[tuple[str, str], list[tuple[int, float]]]:
         for row in csv.DictReader(opened):
             found[row["part"], row["name"]].append((int(row["step"]), float(row["value"])))
     return found
+
+
+def models() -> str:
+    """What ships: sizes as the adapters see them, and the files."""
+    rows = []
+    for model in SMALL:
+        made = sb.load_baseline(model)
+        file = Path(made.checkpoint)
+        with safe_open(file, framework="np") as opened:
+            count = sum(int(np.prod(opened.get_slice(key).get_shape())) for key in opened.keys())
+        rows.append(
+            (
+                f"`{model}`",
+                NETWORKS[model],
+                ", ".join(made.card.query_kinds),
+                f"{count / 1e6:.2f} M values, {file.stat().st_size / 2**20:.2f} MB float16",
+            )
+        )
+    return table(("Model", "Network", "Asked with", "Weights"), rows)
+
+
+def trainings() -> str:
+    """How long each training took, and what it came to on fold 3."""
+    rows = []
+    for file in sorted(CURVES.glob("*.json")):
+        made = json.loads(file.read_text("utf-8"))
+        best = made["best"]
+        reached = (
+            f"SDRi {best['sdr_improvement']:.2f} dB, SI-SDRi {best['si_sdr_improvement']:.2f} dB"
+            if "sdr_improvement" in best
+            else f"right answers {100 * best['hits']:.0f} %"
+        )
+        rows.append(
+            (
+                f"`{made['recipe']}`",
+                str(made["seed"]),
+                str(made["steps"]),
+                f"{60 * made['hours']:.0f} min on one core",
+                f"{best['step']:.0f}",
+                reached,
+            )
+        )
+    return table(("Recipe", "Seed", "Steps", "Time", "Best at step", "There, on fold 3"), rows)
 
 
 def scores(board: pd.DataFrame) -> str:

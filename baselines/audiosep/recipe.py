@@ -68,7 +68,7 @@ class AudioSepRecipe:
 
         Raises:
             SettingError: no file of vectors where they are to be asked with, or of another space;
-                or an encoder that hears at another rate.
+                or an encoder that hears at another rate, or sizes that could not be written.
         """
         from sepbench.baselines.audiosep.network import NetworkConfig, ResUNet30
         from sepbench.baselines.audiosep.network_training import AudioSepTraining
@@ -86,6 +86,12 @@ class AudioSepRecipe:
             n_fft=self.n_fft,
             hop=self.hop,
         )
+        if config != NetworkConfig() and not isinstance(self.encoder, FrozenPair):
+            raise SettingError(
+                "AudioSep of other sizes than the published ones (network.widths, n_fft, hop; "
+                "data.sample_rate=32000) is written together with a contrastive pair only: "
+                "network.encoder=contrastive."
+            )
         return AudioSepTraining(
             ResUNet30(config),
             self.encoder,
@@ -104,7 +110,6 @@ class AudioSepRecipe:
         """
         import torch
 
-        from sepbench.baselines.audiosep.network import NetworkConfig
         from sepbench.baselines.audiosep.network_training import AudioSepTraining, published_state
 
         if not isinstance(network, AudioSepTraining):
@@ -122,11 +127,6 @@ class AudioSepRecipe:
                 state=state,
             )
             return [write_sized(folder / "audiosep.safetensors", held)]
-        if made.config != NetworkConfig():
-            raise SettingError(
-                "A separator of other sizes than the published ones is written together with a "
-                "contrastive pair only: network.encoder=contrastive."
-            )
         path = folder / ("audiosep.ckpt" if encoder.state else "audiosep_clip.ckpt")
         torch.save({"state_dict": published_state(made, encoder.state)}, path)
         return [path]

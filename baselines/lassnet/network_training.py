@@ -1,8 +1,10 @@
 """LASS-Net in training: text encoder and separator jointly, by the error of the magnitude.
 
-Differences from the published description: none known; the repository has no training code, so
-batches, rates and start values are those that a review of the paper and the network's own code
-state. Words may be dropped and the text encoder may be a small one, for small data.
+Differences from the published description: the repository has no training code, so batches, rates
+and start values are those that a review of the paper and the network's own code state. BERT-mini
+begins with drawn weights unless `network.text_checkpoint` names its own. The paper mixes sounds
+without a class in common, which needs clips with labels; a cut in which nothing sounds is drawn
+anew. Words may be dropped and the text encoder may be a small one, for small data.
 
 Source: Liu et al., arXiv 2203.15147; review of it; start values of the code (8979776).
 """

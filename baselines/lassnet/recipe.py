@@ -70,12 +70,22 @@ class LassNetRecipe:
         self._vocabulary = Vocabulary(())
 
     def network(self, facts: RecipeFacts) -> nn.Module:
-        """As `Recipe.network`."""
-        from sepbench.baselines.lassnet.network import LassNetwork
+        """As `Recipe.network`.
+
+        Raises:
+            SettingError: sizes that could not be written.
+        """
+        from sepbench.baselines.lassnet.network import LassNetwork, NetworkConfig
         from sepbench.baselines.lassnet.network_training import LassTraining
         from sepbench.baselines.small.network_text import set_dropout, small_bert
 
         config = self._config(facts.sample_rate)
+        if self.text == "bert-mini" and config != NetworkConfig():
+            raise SettingError(
+                "LASS-Net of other sizes than the published ones (network.widths, condition, "
+                "n_fft; data.sample_rate=32000) takes network.text=words: no file holds it with "
+                "BERT-mini."
+            )
         if self.text == "words":
             self._vocabulary = Vocabulary.of(facts.texts)
             bert = small_bert(len(self._vocabulary), width=self.text_width, layers=self.text_layers)

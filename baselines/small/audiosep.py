@@ -21,7 +21,7 @@ from sepbench.baselines.small.encoders import (
     ContrastiveText,
     encoder_part,
 )
-from sepbench.baselines.small.files import read_sized
+from sepbench.baselines.small.files import read_sized, refuse_other_rate
 from sepbench.baselines.small.lassnet import LICENCE, TRAINING_DATA
 from sepbench.baselines.small.places import present, shipped
 from sepbench.harness.api import Query
@@ -65,6 +65,7 @@ class AudioSepSmall(AudioSepClap):
         Raises:
             MissingWeightsError: no such file.
             CheckpointError: it is damaged, or another network's.
+            BaselineLoadError: it works at another rate.
         """
         from sepbench.baselines.audiosep.layout import build_network
         from sepbench.baselines.audiosep.network import NetworkConfig
@@ -74,6 +75,7 @@ class AudioSepSmall(AudioSepClap):
         held = read_sized(path, "audiosep")
         sizes = dict(held.sizes["separator"])
         config = NetworkConfig(**{**sizes, "widths": tuple(sizes["widths"])})
+        refuse_other_rate(config.sample_rate, self.card, path)
         state = strip_prefix(held.state, PREFIX)
         network = build_network(state, what=f"{path} for {self.card.name}", config=config)
         self.network = InferenceNetwork(network).to(device)
@@ -95,7 +97,7 @@ class AudioSepSmall(AudioSepClap):
             read=self._read,
             hear=self.audio_encoder.encode_audio,
             remembered=self._remembered,
-            sample_rate=SAMPLE_RATE,
+            sample_rate=self.card.sample_rate,
         )
 
     def _read(self, texts: list[str]) -> Tensor:

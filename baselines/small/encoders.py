@@ -11,7 +11,7 @@ from sepbench.baselines.checkpoints import strip_prefix
 from sepbench.baselines.encoders.batches import in_batches, refuse_unloaded, trimmed
 from sepbench.baselines.encoders.clips import encode_equal, pad_to
 from sepbench.baselines.small.contrastive_recipe import pair_of
-from sepbench.baselines.small.files import SizedFile, read_sized
+from sepbench.baselines.small.files import SizedFile, read_sized, refuse_other_rate
 from sepbench.baselines.small.lassnet import LICENCE
 from sepbench.baselines.small.places import present, shipped
 from sepbench.baselines.small.words import MAX_TOKENS, Vocabulary
@@ -116,8 +116,15 @@ class ContrastiveAudio:
         self._device = "cpu"
 
     def load(self, device: str) -> None:
-        """As `ContrastiveText.load`."""
-        self.take(open_pair(present(self.checkpoint, "audiosep-small"))[0], device)
+        """As `ContrastiveText.load`.
+
+        Raises:
+            BaselineLoadError: it hears at another rate.
+        """
+        path = present(self.checkpoint, "audiosep-small")
+        pair = open_pair(path)[0]
+        refuse_other_rate(pair.config.sample_rate, self.card, path)
+        self.take(pair, device)
 
     def take(self, pair: ContrastivePair, device: str) -> None:
         """Use a pair that was read already."""
@@ -133,14 +140,15 @@ class ContrastiveAudio:
         """
         refuse_unloaded(self._pair, self.card.name)
         pair: ContrastivePair = self._pair  # type: ignore[assignment]  # refused above
+        rate = pair.config.sample_rate
         return encode_equal(
             clips,
             name=self.card.name,
             dimension=self.card.dimension,
             device=self._device,
-            prepare=lambda clip: pad_to(clip, SAMPLE_RATE),
+            prepare=lambda clip: pad_to(clip, rate),
             embed=pair.hear,
-            at_once=CLIPS_AT_ONCE_SECONDS * SAMPLE_RATE,
+            at_once=CLIPS_AT_ONCE_SECONDS * rate,
         )
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sepbench.baselines.checkpoints import read_checkpoint
-from sepbench.harness.errors import CheckpointError
+from sepbench.harness.api import BaselineCard, EncoderCard
+from sepbench.harness.errors import BaselineLoadError, CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,6 +78,20 @@ def read_sized(path: str | Path, *networks: str) -> SizedFile:
         facts=held.get("facts", {}),
         state=state,
     )
+
+
+def refuse_other_rate(rate: int, card: BaselineCard | EncoderCard, path: str | Path) -> None:
+    """The harness gives audio at the card's rate, and the network has to be made for it.
+
+    Raises:
+        BaselineLoadError: it is not; names the baseline for that rate.
+    """
+    if rate != card.sample_rate:
+        raise BaselineLoadError(
+            f"Baseline {card.name} works at {card.sample_rate} Hz, and {path} was trained at "
+            f"{rate} Hz. The baselines called …-small read networks of 16000 Hz, those called "
+            "…-own networks of 32000 Hz."
+        )
 
 
 def write_sized(path: Path, held: SizedFile) -> Path:

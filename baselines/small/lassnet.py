@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sepbench.baselines.lassnet.adapter import LassNet
-from sepbench.baselines.small.files import SizedFile, read_sized
+from sepbench.baselines.small.files import SizedFile, read_sized, refuse_other_rate
 from sepbench.baselines.small.places import present, shipped
 from sepbench.baselines.small.words import Vocabulary
 from sepbench.harness.api import BaselineCard, Query
@@ -62,12 +62,14 @@ class LassNetSmall(LassNet):
         Raises:
             MissingWeightsError: no such file.
             CheckpointError: it is damaged, or another network's.
+            BaselineLoadError: it works at another rate.
         """
         from sepbench.baselines.lassnet.network_inference import InferenceNetwork
 
         path = present(self._file, self.card.name)
         held = read_sized(path, "lassnet")
         network = small_network(held, str(path))
+        refuse_other_rate(network.config.sample_rate, self.card, path)
         self._vocabulary = Vocabulary(held.names)
         self._embedder = network.text_embedder.to(device)
         self._network = InferenceNetwork(network.UNet).to(device)

@@ -27,7 +27,7 @@ def present(checkpoint: str, model: str) -> Path:
     path = Path(checkpoint)
     if not path.is_file():
         raise MissingWeightsError(
-            f"Baseline {model}: there is no {path}. Train it with: bench train {model}, then give "
-            f"models.{model}.checkpoint=FILE."
+            f"Baseline {model}: there is no {checkpoint or 'file given'}. Train it with: "
+            f"bench train {model.removesuffix('-own')}, then give models.{model}.checkpoint=FILE."
         )
     return path

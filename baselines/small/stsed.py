@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sepbench.baselines.checkpoints import fit, strip_prefix
 from sepbench.baselines.encoders.remembered import RememberedClips, key_of
-from sepbench.baselines.small.files import SizedFile, read_sized
+from sepbench.baselines.small.files import SizedFile, read_sized, refuse_other_rate
 from sepbench.baselines.small.lassnet import LICENCE, TRAINING_DATA
 from sepbench.baselines.small.places import present, shipped
 from sepbench.harness.api import BaselineCard, Example, Query
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 # B batch, C channels, N samples, S segments, D condition
 
 SAMPLE_RATE = 16_000
-SEGMENT = 2 * SAMPLE_RATE
-SHORTEST = SAMPLE_RATE // 2  # what the detector's five halvings leave something of
+SEGMENT_SECONDS = 2
 
 
 class StSedSmall:
@@ -65,10 +64,12 @@ class StSedSmall:
         Raises:
             MissingWeightsError: no such file.
             CheckpointError: it is damaged, or another network's.
+            BaselineLoadError: it works at another rate.
         """
         path = present(self.checkpoint, self.card.name)
         held = read_sized(path, "stsed")
         network = separator_of_sizes(held, str(path))
+        refuse_other_rate(network.config.sample_rate, self.card, path)
         network.prepare()
         self._network = network.to(device)
         self._detector = detector_part(held, str(path)).module.to(device)
@@ -117,7 +118,7 @@ class StSedSmall:
         with torch.inference_mode():
             means = [
                 self._detector.latent(
-                    loud_segments(clip, THRESHOLD, SEGMENT).to(self._device)
+                    loud_segments(clip, THRESHOLD, self._segment).to(self._device)
                 ).mean(0)
                 for clip in clips
             ]
@@ -130,7 +131,7 @@ class StSedSmall:
         if not query.examples:
             raise QueryError(f"Baseline {self.card.name} needs audio examples; the query has none.")
         clips = [(key_of(example), self._mono(example)) for example in query.examples]
-        heard = [each for each in clips if len(loud_segments(each[1], THRESHOLD, SEGMENT))]
+        heard = [each for each in clips if len(loud_segments(each[1], THRESHOLD, self._segment))]
         if not heard:
             names = ", ".join(example.clip_id for example in query.examples)
             raise QueryError(
@@ -145,15 +146,19 @@ class StSedSmall:
         what = f"Baseline {self.card.name}: query example {example.clip_id}"
         if example.waveform is None:
             raise QueryError(f"{what} is not loaded. Read its file and set `waveform` first.")
-        if example.sample_rate not in (None, SAMPLE_RATE):
-            raise QueryError(
-                f"{what} is at {example.sample_rate} Hz; resample it to {SAMPLE_RATE} Hz."
-            )
+        rate = self.card.sample_rate
+        if example.sample_rate not in (None, rate):
+            raise QueryError(f"{what} is at {example.sample_rate} Hz; resample it to {rate} Hz.")
         waveform = example.waveform.float()
         mono = waveform.mean(0) if waveform.ndim == 2 else waveform
         if not mono.numel() or not mono.isfinite().all():
             raise QueryError(f"{what} is empty, or holds NaN or infinite samples.")
-        return pad_to(mono, SHORTEST)
+        return pad_to(mono, rate // 2)  # the detector's five halvings leave something of that
+
+    @property
+    def _segment(self) -> int:
+        """Samples of what the detector hears at once."""
+        return SEGMENT_SECONDS * self.card.sample_rate
 
     def _loaded(self) -> Any:
         if self._network is None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -106,12 +106,15 @@ class Augmentation:
     bands: int
 
 
+# The normalisation of the mel bands, in HTS-AT and in CNN14.
+NORMS = ("audio_encoder.batch_norm", "network.bn0")
+
+
 class DetectorTraining(nn.Module):
     """A detector and its classes; a `Trainee`.
 
     Args:
         detector: with its start values.
-        norm: its first normalisation, over the mel bands.
         augmentation: in training.
         columns: class of the data -> class of the detector.
     """
@@ -119,13 +122,11 @@ class DetectorTraining(nn.Module):
     def __init__(
         self,
         detector: nn.Module,
-        norm: nn.BatchNorm2d,
         augmentation: Augmentation,
         columns: Sequence[int],
     ) -> None:
         super().__init__()
         self.detector = detector
-        self._norm = [norm]  # in a list, so that it is no module a second time
         self._augmentation = augmentation
         self._columns = list(columns)
 
@@ -151,7 +152,11 @@ class DetectorTraining(nn.Module):
 
     def _masked(self, features: Tensor) -> Tensor:
         """Stripes set to each band's running mean, which the normalisation makes zero."""
-        mean = self._norm[0].running_mean
+        # Looked up each time: on several GPUs the module that it is has been replaced.
+        norm: Any = next(
+            part for name, part in self.detector.named_modules() if name.endswith(NORMS)
+        )
+        mean: Tensor | None = norm.running_mean
         if mean is None:
             raise TypeError("a detector without running statistics cannot be masked")
         sizes = features.shape

@@ -14,6 +14,7 @@ from sepbench.baselines.encoders.log_mel import mel_matrix
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sepbench.baselines.encoders.log_mel import LogMel
     from sepbench.baselines.stsed.network_sed import SoundEventDetector
 
 PREFIX = "sed_model."
@@ -54,17 +55,19 @@ def published_detector(detector: SoundEventDetector) -> dict[str, dict[str, Tens
             for old, new in _NAMES:
                 own = own.replace(old, new, 1)
             found[own] = value
-    found |= _front_end(detector) | _masks(found) | _unused_head(len(detector.tscam_conv.weight))
+    found |= (
+        front_end(detector.front) | _masks(found) | _unused_head(len(detector.tscam_conv.weight))
+    )
     return {"state_dict": {PREFIX + name: value.clone() for name, value in found.items()}}
 
 
 _PARTS = ("query", "key", "value")
 
 
-def _front_end(detector: SoundEventDetector) -> dict[str, Tensor]:
+def front_end(front: LogMel) -> dict[str, Tensor]:
+    """The matrices of the front end, which PANNs' and HTS-AT's constructors make too."""
     from sepbench.baselines.encoders.network_dft import dft_matrices
 
-    front = detector.front
     matrices = dft_matrices(front.n_fft)
     found = {
         f"spectrogram_extractor.{name}": value

@@ -88,12 +88,10 @@ class DetectorRecipe:
         self.sizes = replace(self.sizes, sample_rate=facts.sample_rate)
         self._classes = classes_of(facts.classes)
         module = build(self.sizes, len(self._classes))
-        norm: Any = next(part for name, part in module.named_modules() if name.endswith(_NORMS))
         opened = OpenDetector(module=module, sizes=self.sizes, classes=self._classes)
         _draw(module)
         return DetectorTraining(
             module,
-            norm,
             Augmentation(mixup=self.mixup, frames=self.mask_frames, bands=self.mask_bands),
             opened.columns(facts.classes),
         )
@@ -108,7 +106,7 @@ class DetectorRecipe:
 
         from sepbench.baselines.stsed.network_sed import SoundEventDetector
         from sepbench.baselines.stsed.network_training import Cnn14Detector, DetectorTraining
-        from sepbench.baselines.stsed.published import published_detector
+        from sepbench.baselines.stsed.published import front_end, published_detector
 
         if not isinstance(network, DetectorTraining):
             raise TypeError(f"{type(network).__name__} is not what this recipe has made")
@@ -121,7 +119,8 @@ class DetectorRecipe:
             return [path]
         if published and isinstance(module, Cnn14Detector):
             path = folder / "cnn14.pth"
-            torch.save({"model": module.network.state_dict()}, path)
+            state = {**module.network.state_dict(), **front_end(module.front)}
+            torch.save({"model": state}, path)
             return [path]
         opened = OpenDetector(module=module, sizes=plain, classes=self._classes)
         return [write_sized(folder / "detector.safetensors", sized_detector(opened, facts))]
@@ -211,7 +210,7 @@ class SeparatorRecipe:
         return MostPresent(module, columns, self._facts.segment)
 
     def write(self, network: nn.Module, folder: Path, facts: Mapping[str, Any]) -> list[Path]:
-        """zeroshot_asp.ckpt for the published sizes, else stsed.safetensors with the detector."""
+        """zeroshot_asp.ckpt where all sizes are published, else stsed.safetensors with both."""
         import torch
 
         from sepbench.baselines.stsed.network_separator import SeparatorConfig
@@ -221,7 +220,9 @@ class SeparatorRecipe:
             raise TypeError(f"{type(network).__name__} is not what this recipe has made")
         made = network.network
         state = {name: value.detach().cpu().clone() for name, value in made.state_dict().items()}
-        if made.config == SeparatorConfig():
+        # The published file has no room for a detector: it goes with the published one.
+        with_published = len(self._opened.classes) == AUDIOSET and _same_network(self._opened.sizes)
+        if with_published and made.config == SeparatorConfig():
             path = folder / "zeroshot_asp.ckpt"
             torch.save({"state_dict": state}, path)
             return [path]
@@ -250,10 +251,6 @@ class _Published:
 
         classes = [self._columns[each] for each in asked.tolist()]
         return [each.begin for each in localise(self._detector, sounds, classes)]
-
-
-# The normalisation of the mel bands, in HTS-AT and in CNN14.
-_NORMS = ("audio_encoder.batch_norm", "network.bn0")
 
 
 def _checked_kind(kind: object) -> Kind:

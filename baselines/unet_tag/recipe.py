@@ -38,16 +38,16 @@ class UNetTagRecipe:
         """As `Recipe.network`.
 
         Raises:
-            SettingError: the clips have no classes.
+            SettingError: clips without a class.
         """
         from sepbench.baselines.lassnet.network import NetworkConfig
         from sepbench.baselines.unet_tag.network import UNetTagNetwork
         from sepbench.baselines.unet_tag.network_training import UNetTagTraining
 
-        if not facts.classes:
+        if not facts.classes or not facts.labelled:
             raise SettingError(
-                "Recipe unet-tag is asked with classes, and the clips have captions only. Give a "
-                "dataset with labels."
+                f"Recipe unet-tag is asked with classes, and {'some' if facts.classes else 'all'} "
+                "clips have none. Give a dataset with labels, or data.labels=[…] that they have."
             )
         self._classes = facts.classes
         config = NetworkConfig(

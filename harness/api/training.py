@@ -68,6 +68,7 @@ class RecipeFacts:
 
     Attributes:
         classes: names of the E classes, sorted.
+        labelled: whether every clip has a class.
         texts: every text that a training example may have.
         vector: D of the embeddings from a file; 0 without one.
         sample_rate: Hz.
@@ -75,6 +76,7 @@ class RecipeFacts:
     """
 
     classes: tuple[str, ...]
+    labelled: bool
     texts: tuple[str, ...]
     vector: int
     sample_rate: int

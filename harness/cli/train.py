@@ -47,7 +47,7 @@ def command(
     \b
     bench train lassnet --smoke
     bench train lassnet -d audiocaps --root audiocaps=/data/audiocaps device=cuda
-    bench train audiosep -d folder --root folder=my-sounds data.train_folds=[] max_steps=50000
+    bench train audiosep -d folder --root folder=sounds data.train_folds=[] data.validation_folds=[]
     bench train lassnet-small --root esc50=/data/esc50
 
     Weights are written in the layout of the published checkpoints; `bench weights add` takes them.
@@ -80,7 +80,8 @@ def command(
                 resolved, output or Path("train-results") / recipe, progress=_Progress()
             )
         )
-    click.echo(_summary(report), nl=False)
+    if report.trained.first:  # of several processes one speaks
+        click.echo(_summary(report), nl=False)
 
 
 class _Progress:

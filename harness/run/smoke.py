@@ -56,7 +56,7 @@ def run_smoke(
 
     Args:
         recipe: its name.
-        overrides: `key=value`, which a smoke run may change again.
+        overrides: `key=value`, stronger than what a smoke run changes.
         folder: where to; None for a temporary one, which is gone afterwards.
         progress: told the step and the loss.
     """
@@ -72,6 +72,8 @@ def run_smoke(
 
 
 def smoke_settings(recipe: str, overrides: Sequence[str] = ()) -> TrainSettings:
-    """The settings of a smoke run."""
+    """The settings of a smoke run; a key among the overrides is the user's."""
     settings = resolve_training(recipe, overrides=overrides)
-    return with_changes(settings, {**SMOKE, **settings.smoke.changes})
+    asked = {text.partition("=")[0].lstrip("+") for text in overrides}  # the user's own words win
+    changes = {**SMOKE, **settings.smoke.changes}
+    return with_changes(settings, {k: v for k, v in changes.items() if k not in asked})

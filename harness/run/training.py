@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from sepbench.harness.api import Clip
 from sepbench.harness.api.training import Placing, Recipe, RecipeFacts
 from sepbench.harness.errors import (
     CheckpointError,
+    DatasetError,
     MissingExtraError,
     PluginError,
     SettingError,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 FACTS_FILE = "training.json"
+PLACED_FILE = "placed.json"  # where a detector has found each class
 LONGEST_SECONDS = 10.0  # of a clip in which a class is looked for
 CLIPS_AT_ONCE = 8
 
@@ -82,7 +86,12 @@ def run_training(
             raise MissingExtraError("bench train", package, "train")
     recipe = open_recipe(settings)
     clips = choose_clips(open_clips(settings), settings.data, settings.seed)
-    vectors = read_vectors(settings.data.vectors)
+    if settings.data.order == "balanced" and not clips.classes:
+        raise SettingError(
+            "data.order=balanced goes through the classes, and the clips have none. Give "
+            "data.order=shuffled, or a dataset with labels."
+        )
+    vectors = _vectors(settings, clips)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         trainee = recipe.network(_facts(settings, clips, vectors))
@@ -101,9 +110,8 @@ def run_training(
     }
     placing = recipe.placing(trainee)
     if placing is not None:
-        examples = {
-            part: placed(each, place_clips(each, placing)) for part, each in examples.items()
-        }
+        begins = _placed(settings, examples, placing, folder)
+        examples = {part: placed(each, begins[part]) for part, each in examples.items()}
     trained = train(
         settings,
         trainee,
@@ -114,7 +122,14 @@ def run_training(
         folder=folder,
         progress=progress,
     )
-    return _write(settings, recipe, trainee, clips, trained, folder)
+    # Several processes have trained together, and hold the same weights: one writes them.
+    files = _write(settings, recipe, trainee, clips, trained, folder) if trained.first else []
+    return TrainingReport(
+        files=tuple(files),
+        trained=trained,
+        train_clips=len(clips.train),
+        validation_clips=len(clips.validation),
+    )
 
 
 def recipe_lines() -> list[str]:
@@ -223,11 +238,66 @@ def place_clips(examples: Examples, placing: Placing) -> dict[tuple[str, int], i
     return found
 
 
+def _vectors(settings: TrainSettings, clips: TrainingClips) -> dict[str, npt.NDArray[np.float32]]:
+    """The file's embeddings of all clips; none where the recipe asks with none.
+
+    Raises:
+        DatasetError: it lacks some clips: told before the training, not when one is drawn.
+    """
+    if not settings.network.get("vector_ratio"):
+        return {}
+    vectors = read_vectors(settings.data.vectors)
+    ids = [item.clip.clip_id for item in (*clips.train, *clips.validation)]
+    missing = [clip_id for clip_id in ids if clip_id not in vectors]
+    if vectors and missing:
+        raise DatasetError(
+            f"data.vectors={settings.data.vectors} has no embedding of {len(missing)} of "
+            f"{len(ids)} clips, {missing[0]} among them. Give one for each, or leave those clips "
+            "out with data.without=[…]."
+        )
+    return vectors
+
+
+def _placed(
+    settings: TrainSettings, examples: Mapping[str, Examples], placing: Placing, folder: Path
+) -> dict[str, dict[tuple[str, int], int]]:
+    """Where the clips are cut, by part; a training that goes on reads what it found before."""
+    network = {
+        key: _contents(value) for key, value in settings.network.items() if isinstance(value, str)
+    }
+    made_with = {"settings": json.loads(json.dumps(settings.identity)), "files": network}
+    file = folder / PLACED_FILE
+    try:
+        held = json.loads(file.read_text("utf-8"))
+        known = held["found"] if held["made_with"] == made_with else None
+    except (OSError, ValueError, KeyError, TypeError):
+        known = None  # not there, or cut short by a kill: it is found again
+    if known is None:
+        begins = {part: place_clips(each, placing) for part, each in examples.items()}
+        known = {part: [[*key, at] for key, at in each.items()] for part, each in begins.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"made_with": made_with, "found": known})
+        draft = file.with_suffix(f".{os.getpid()}")
+        draft.write_text(text, "utf-8")
+        draft.replace(file)
+    return {part: {(clip_id, tag): at for clip_id, tag, at in each} for part, each in known.items()}
+
+
+def _contents(value: str) -> str:
+    """The digest of a setting that names a file, else the setting."""
+    path = Path(value)
+    if not path.is_file():
+        return value
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def _facts(
     settings: TrainSettings, clips: TrainingClips, vectors: Mapping[str, Any]
 ) -> RecipeFacts:
     return RecipeFacts(
         classes=clips.classes,
+        labelled=all(item.tags for item in (*clips.train, *clips.validation)),
         texts=clips.texts,
         vector=len(next(iter(vectors.values()), ())),
         sample_rate=settings.data.sample_rate,
@@ -242,7 +312,7 @@ def _write(
     clips: TrainingClips,
     trained: Trained,
     folder: Path,
-) -> TrainingReport:
+) -> list[Path]:
     """The weights, and beside them what was done."""
     numbers = {
         "recipe": settings.recipe,
@@ -260,9 +330,4 @@ def _write(
     record = {**numbers, "scores": asdict(trained)["scores"], "made_with": provenance()}
     text = json.dumps(record, indent=2, ensure_ascii=False)
     (folder / FACTS_FILE).write_text(text + "\n", "utf-8")
-    return TrainingReport(
-        files=tuple(files),
-        trained=trained,
-        train_clips=len(clips.train),
-        validation_clips=len(clips.validation),
-    )
+    return files

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sepbench.harness.training.module import LOSS
 
+_DIGITS = ".6g"
 COLUMNS = ("step", "part", "name", "value")
 
 
@@ -28,6 +29,7 @@ class Curve(Callback):
         self.path = path
         self._every = every
         self._losses: list[float] = []
+        self._written = 0
         self.scores: dict[str, float] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -46,8 +48,9 @@ class Curve(Callback):
         """Collect the loss; write it when it is time."""
         self._losses.append(float(trainer.callback_metrics[LOSS]))
         step = trainer.global_step
-        if step % self._every and step < trainer.max_steps:
-            return
+        if step == self._written or (step % self._every and step < trainer.max_steps):
+            return  # in between, or another batch of the same step
+        self._written = step
         self._append(trainer, "train", {LOSS: sum(self._losses) / len(self._losses)})
         self._losses.clear()
 
@@ -63,7 +66,12 @@ class Curve(Callback):
         with self.path.open("a", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             for name, value in values.items():
-                writer.writerow([trainer.global_step, part, name, f"{value:.6g}"])
+                writer.writerow([trainer.global_step, part, name, f"{value:{_DIGITS}}"])
+
+
+def as_written(value: float) -> float:
+    """A score as the file will give it back, so that a resumed training compares the same."""
+    return float(f"{value:{_DIGITS}}")
 
 
 def read_curve(path: Path) -> list[list[str]]:

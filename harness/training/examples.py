@@ -101,6 +101,7 @@ class Examples:
     def __post_init__(self) -> None:
         """Open nothing yet: processes that read have a memory of their own."""
         self._audio = ClipAudio(self.data.sample_rate, self.data.cache_mb << 20)
+        self._found_usable: dict[str, bool] = {}
 
     def __len__(self) -> int:
         """Examples of an epoch: as many as clips."""
@@ -168,25 +169,25 @@ class Examples:
         return self._cut(chosen, asked, pair, f"sound {side}")
 
     def _target(self, pair: int) -> tuple[TrainingClip, int]:
-        """Clip and class of an example: in the epoch's order; a clip too short gives its place."""
+        """Clip and class of an example: in the epoch's order; an unusable one gives its place."""
         epoch, index = divmod(pair, len(self.clips))
         if self.data.order == "balanced":
             turn, place = divmod(pair, len(self._by_class))
             asked = self._class_order(turn)[place]
             for attempt in range(MOST_DRAWS):
                 item = self._of_class(asked, pair, f"clip {attempt}")
-                if self._long_enough(item):
+                if self._usable(item):
                     return item, asked
         else:
             item = self.clips[self._order(epoch)[index]]
             for attempt in range(MOST_DRAWS):
-                if self._long_enough(item):
+                if self._usable(item):
                     tags = item.tags or (-1,)
                     return item, tags[self._draw(pair, "class") % len(tags)]
                 item = self.clips[self._draw(pair, f"clip {attempt}") % len(self.clips)]
         raise DatasetError(
-            f"After {MOST_DRAWS} draws there is no clip of {self.data.min_seconds:g} s. Lower "
-            "data.min_seconds."
+            f"After {MOST_DRAWS} draws there is no clip of {self.data.min_seconds:g} s in which "
+            "something sounds. Lower data.min_seconds."
         )
 
     def _others(self, pair: int, first: TrainingClip) -> list[tuple[TrainingClip, int]]:
@@ -216,15 +217,20 @@ class Examples:
         return found
 
     def _fits(self, item: TrainingClip, taken: Sequence[TrainingClip]) -> bool:
-        return self._long_enough(item) and not any(
+        return self._usable(item) and not any(
             item.origin == other.origin
             or (self.mixing.disjoint and set(item.tags) & set(other.tags))
             for other in taken
         )
 
-    def _long_enough(self, item: TrainingClip) -> bool:
-        needed = self.data.min_seconds * self.data.sample_rate
-        return len(self._audio.read(item)) >= needed
+    def _usable(self, item: TrainingClip) -> bool:
+        """Whether a clip is long enough, and something sounds in it."""
+        key = item.clip.clip_id
+        if key not in self._found_usable:
+            samples = self._audio.read(item)
+            needed = self.data.min_seconds * self.data.sample_rate
+            self._found_usable[key] = len(samples) >= needed and bool(np.any(samples))
+        return self._found_usable[key]
 
     def _cut(self, item: TrainingClip, asked: int, pair: int, name: str) -> Mono:
         """A segment (N,), in training at a speed of its own."""
@@ -255,6 +261,10 @@ class Examples:
                 return piece
             if power > loudest:
                 best, loudest = piece, power
+        if loudest <= 0.0:  # all draws fell between two sounds
+            begin = int(np.abs(samples).argmax()) - length // 2
+            begin = min(max(begin, 0), len(samples) - length)
+            best = samples[begin : begin + length]
         return best
 
     def _level(self, pair: int) -> float:

@@ -6,13 +6,16 @@ was stopped in between goes on before it, and chooses as an unbroken one does.
 
 from __future__ import annotations
 
+import json
+import math
+import time
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from sepbench.harness.training.curve import Curve, validations
+from sepbench.harness.training.curve import Curve, as_written, validations
 
-LAST, BEST = "last.ckpt", "best.ckpt"
+LAST, BEST, TIME = "last.ckpt", "best.ckpt", "last.json"
 
 
 class Keeping(Callback):
@@ -24,10 +27,18 @@ class Keeping(Callback):
         chosen_by: the score that the best one is chosen by, larger is better.
         every: steps between two to go on from; the last step has one too.
         validate_every: steps between validations.
+        seconds_before: that the training took until the step that it goes on from.
     """
 
     def __init__(
-        self, folder: Path, curve: Curve, *, chosen_by: str, every: int, validate_every: int
+        self,
+        folder: Path,
+        curve: Curve,
+        *,
+        chosen_by: str,
+        every: int,
+        validate_every: int,
+        seconds_before: float,
     ) -> None:
         self._folder = folder
         self._curve = curve
@@ -35,6 +46,15 @@ class Keeping(Callback):
         self._every = every
         self._validate_every = validate_every
         self._kept = -1
+        self._best = -math.inf
+        self._began = time.monotonic() - seconds_before
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The best so far, up to the step that is gone on from; a best beyond it is forgotten."""
+        found = self._curve.path.is_file()  # on every machine only where they share the folder
+        before = validations(self._curve.path, self._chosen_by) if found else {}
+        scores = [value for step, value in before.items() if step <= trainer.global_step]
+        self._best = trainer.strategy.broadcast(max(scores, default=-math.inf))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: object
@@ -45,9 +65,11 @@ class Keeping(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the best, then the step."""
-        scores = validations(self._curve.path, self._chosen_by)
-        now = scores.pop(trainer.global_step, None)
-        if now is not None and all(now > before for before in scores.values()):
+        # The mean over all processes, which is the same in each: all save, or none does.
+        score = trainer.callback_metrics.get(self._chosen_by)
+        now = -math.inf if score is None else as_written(float(score))
+        if now > self._best:
+            self._best = now
             trainer.save_checkpoint(self._folder / BEST)
         self._keep(trainer)
 
@@ -57,3 +79,16 @@ class Keeping(Callback):
         if due and step != self._kept:  # several batches may make one step
             self._kept = step
             trainer.save_checkpoint(self._folder / LAST)
+            if trainer.is_global_zero:
+                spent = {"step": step, "seconds": round(time.monotonic() - self._began, 1)}
+                (self._folder / TIME).write_text(json.dumps(spent) + "\n", "utf-8")
+
+
+def seconds_until(folder: Path, step: int) -> float:
+    """What a training had taken when it kept that step; 0 where nobody knows."""
+    file = folder / TIME
+    try:
+        held = json.loads(file.read_text("utf-8"))
+        return float(held["seconds"]) if held["step"] == step else 0.0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0

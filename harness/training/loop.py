@@ -11,7 +11,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +46,12 @@ class Trained:
 
     Attributes:
         steps: of the optimiser, all in all.
-        seconds: of this call.
+        seconds: all in all.
         scores: of the last validation.
         best: of the best checkpoint, where one was chosen.
         device: what it ran on.
         devices: how many of them.
+        first: whether this is the first of several processes, the one that writes.
     """
 
     steps: int
@@ -59,6 +60,7 @@ class Trained:
     best: dict[str, float]
     device: str
     devices: int
+    first: bool
 
 
 def train(
@@ -91,7 +93,7 @@ def train(
     import torch
 
     from sepbench.harness.training.curve import Curve
-    from sepbench.harness.training.keeping import BEST, LAST
+    from sepbench.harness.training.keeping import BEST, LAST, seconds_until
     from sepbench.harness.training.module import TRAINEE, TrainingModule
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +113,9 @@ def train(
     curve = Curve(folder / CURVE_FILE, settings.log_every)
     began = time.monotonic()
     with _quiet(), _deterministic():
-        trainer = _trainer(settings, folder, curve, chosen_by, progress)
+        start = _step_of(last) if last.is_file() else 0
+        earlier = seconds_until(last.parent, start)
+        trainer = _trainer(settings, folder, curve, chosen_by, progress, earlier)
         trainer.fit(
             module,
             train_dataloaders=_train_loader(settings, train_examples, trainer),
@@ -120,21 +124,25 @@ def train(
             weights_only=True,
         )
     best = folder / CHECKPOINTS / BEST
+    module.trainee.to("cpu")
     if best.is_file():
         held = torch.load(best, map_location="cpu", weights_only=True)
         state = held["averages"] or {
             name.removeprefix(TRAINEE): value for name, value in held["state_dict"].items()
         }
-        module.trainee.to("cpu")
         module.trainee.load_state_dict(state)
+    elif module.averages:  # never validated: the mean is what is written all the same
+        module.trainee.load_state_dict(module.averages)
     module.trainee.eval()
     return Trained(
         steps=trainer.global_step,
-        seconds=time.monotonic() - began,
-        scores=curve.scores,
+        # Of a finished training that is only written again, no time is added.
+        seconds=earlier + (time.monotonic() - began if trainer.global_step > start else 0.0),
+        scores=curve.scores or _last_scores(folder),
         best=_best_scores(folder),
         device=str(trainer.strategy.root_device),
         devices=trainer.world_size,
+        first=trainer.is_global_zero,
     )
 
 
@@ -151,10 +159,28 @@ def _claim(folder: Path, settings: TrainSettings, *, resumes: bool) -> None:
                 f"{folder} holds a training with other settings ({', '.join(other)}). Go on with "
                 "the same ones, or name another folder with -o."
             )
-    elif (folder / CHECKPOINTS).is_dir() and any((folder / CHECKPOINTS).iterdir()) and not resumes:
+    elif (
+        (folder / CHECKPOINTS).is_dir()
+        and any((folder / CHECKPOINTS).iterdir())
+        and not _is_ours(file, now)
+    ):
         raise UsageError(f"{folder} holds checkpoints of something else. Name another with -o.")
     text = json.dumps({"recipe": settings.recipe, "settings": now}, indent=2)
     file.write_text(text + "\n", "utf-8")
+
+
+def _is_ours(file: Path, now: Mapping[str, Any]) -> bool:
+    """Whether a folder was begun with the same settings, and stopped before a checkpoint."""
+    try:
+        return bool(json.loads(file.read_text("utf-8"))["settings"] == now)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _step_of(checkpoint: Path) -> int:
+    import torch
+
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
 
 
 def _trainer(
@@ -163,6 +189,7 @@ def _trainer(
     curve: Curve,
     chosen_by: str,
     progress: Callable[[int, float], None],
+    seconds_before: float,
 ) -> Trainer:
     import torch
     from lightning.pytorch import Trainer
@@ -186,6 +213,7 @@ def _trainer(
         chosen_by=chosen_by,
         every=settings.checkpoint_every,
         validate_every=settings.validate_every,
+        seconds_before=seconds_before,
     )
     report = LambdaCallback(
         on_train_batch_end=lambda trainer, *_: progress(
@@ -267,18 +295,32 @@ def _validation_loader(settings: TrainSettings, examples: Examples, trainer: Tra
 
 def _best_scores(folder: Path) -> dict[str, float]:
     """Scores at the step of the best checkpoint."""
-    import torch
-
-    from sepbench.harness.training.curve import read_curve
     from sepbench.harness.training.keeping import BEST
 
     best = folder / CHECKPOINTS / BEST
     if not best.is_file():
         return {}
-    step = torch.load(best, map_location="cpu", weights_only=True)["global_step"]
-    rows = read_curve(folder / CURVE_FILE)
-    scores = {name: float(v) for s, part, name, v in rows if (s, part) == (str(step), "validation")}
+    step = _step_of(best)
+    scores = _validations(folder).get(step, {})
     return {"step": float(step), **scores} if scores else {}
+
+
+def _last_scores(folder: Path) -> dict[str, float]:
+    """Scores of the last validation that a folder knows of."""
+    found = _validations(folder)
+    return found[max(found)] if found else {}
+
+
+def _validations(folder: Path) -> dict[int, dict[str, float]]:
+    """Step -> the scores of its validation."""
+    from sepbench.harness.training.curve import read_curve
+
+    file = folder / CURVE_FILE
+    found: dict[int, dict[str, float]] = {}
+    for step, part, name, value in read_curve(file) if file.is_file() else ():
+        if part == "validation":
+            found.setdefault(int(step), {})[name] = float(value)
+    return found
 
 
 @contextmanager

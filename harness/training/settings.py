@@ -185,10 +185,21 @@ class TrainSettings:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What a training that goes on must have in common with what is there already."""
-        free = {"max_steps", "device", "devices", "workers", "log_every", "checkpoint_every"}
-        free.add("summary")
-        return {key: value for key, value in self.resolved.items() if key not in free}
+        """What a training that goes on must have in common with what is there already.
+
+        Not where it runs and where the data lie. How long it is counts where the rate falls to
+        its end.
+        """
+        free = {"device", "devices", "workers", "log_every", "checkpoint_every", "summary"}
+        if self.optimiser.decay == "none":
+            free.add("max_steps")
+        kept = {key: value for key, value in self.resolved.items() if key not in free}
+        kept["data"] = {k: v for k, v in kept["data"].items() if k != "cache_mb"}
+        kept["datasets"] = {
+            name: {key: value for key, value in given.items() if key != "root"}
+            for name, given in kept["datasets"].items()
+        }
+        return kept
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -264,7 +275,7 @@ def _typed(recipe: str, config: dict[str, Any]) -> TrainSettings:
         validate_every=_whole(config, "validate_every"),
         validation_items=_whole(config, "validation_items"),
         checkpoint_every=_whole(config, "checkpoint_every"),
-        average=float(config["average"]),
+        average=float(_kept(config["average"], int | float, "average", "a number")),
         device=_text(config["device"], "device"),
         devices=None if config["devices"] is None else _whole(config, "devices"),
         precision=_text(config["precision"], "precision"),
@@ -298,6 +309,8 @@ def _check(settings: TrainSettings) -> None:
         raise SettingError(f"mixing.low_db={mixing.low_db} exceeds high_db={mixing.high_db}.")
     if mixing.sources > 2 and mixing.rule != "energy":
         raise SettingError(f"mixing.sources={mixing.sources}: only the rule energy mixes more.")
+    if mixing.both and mixing.sources > 2:
+        raise SettingError("mixing.both=true asks for both of two sounds; mixing.sources=2.")
     if mixing.both and mixing.rule == "none":
         raise SettingError("mixing.both=true needs a mixture; the rule none mixes nothing.")
 
@@ -330,9 +343,13 @@ def _as_kind(value: Any, kind: str, key: str) -> Any:
         return float(_kept(value, int | float, key, "a number"))
     if kind.startswith("tuple["):
         entries: list[Any] = [value] if isinstance(value, str | int) else list(value or ())
-        if "tuple[int" in kind:
-            return tuple((int(entry[0]), float(entry[1])) for entry in entries)
-        return tuple(float(entry) if "float" in kind else str(entry) for entry in entries)
+        try:
+            if "tuple[int" in kind:
+                return tuple((int(step), float(factor)) for step, factor in entries)
+            return tuple(float(entry) if "float" in kind else str(entry) for entry in entries)
+        except (TypeError, ValueError) as error:
+            expected = "pairs of a step and a factor" if "tuple[int" in kind else "numbers"
+            raise SettingError(f"{key}={value}: expected a list of {expected}.") from error
     if value is None and kind.endswith("| None"):
         return None
     return str(value)

@@ -103,6 +103,12 @@ def test_labelled_targets_are_examples_for_other_scenes(root: Path) -> None:
     assert clips[0].origin != clips[1].origin
 
 
+def test_targets_bring_their_texts_for_training(root: Path) -> None:
+    clips = two_dogs(root).clips("targets")
+
+    assert all(clip.captions for clip in clips)
+
+
 @pytest.mark.parametrize(
     ("lines", "words"),
     [

@@ -11,6 +11,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from sepbench.harness.api import Clip
+from sepbench.harness.audio import write_wav
 from sepbench.harness.errors import DatasetError
 from sepbench.harness.training.clips import choose_clips
 from sepbench.harness.training.examples import Examples, StepBatches, collate, placed
@@ -148,6 +149,26 @@ def test_both_sounds_of_a_mixture_are_asked_for_in_turn(clips: list[Clip]) -> No
     assert first.asked != second.asked
 
 
+def test_a_silent_clip_is_never_drawn(clips: list[Clip], tmp_path: Path) -> None:
+    write_wav(tmp_path / "none.wav", np.zeros((1, 12_000), dtype=np.float32), 8000)
+    mute = [replace(c, path=tmp_path / "none.wav") if c.clip_id == "tone-0" else c for c in clips]
+    here = examples(mute, "mixing.rule=peak")
+
+    drawn = [here[number] for number in range(60)]
+
+    assert all(np.abs(row.target).max() > 0 for row in drawn)
+    assert all(np.abs(row.mixture - row.target).max() > 0 for row in drawn)
+
+
+def test_a_short_sound_in_a_long_clip_is_found(clips: list[Clip], tmp_path: Path) -> None:
+    click = np.zeros((1, 400_000), dtype=np.float32)
+    click[0, 123_456] = 0.5
+    write_wav(tmp_path / "click.wav", click, 8000)
+    here = examples([replace(clip, path=tmp_path / "click.wav") for clip in clips])
+
+    assert np.abs(here[0].sound).max() == pytest.approx(0.5, abs=1e-3)
+
+
 def test_a_cut_of_training_sounds_faster_or_slower(clips: list[Clip]) -> None:
     as_is, changed = examples(clips), examples(clips, "data.speed=1.5")
 
@@ -205,7 +226,9 @@ def test_short_clips_are_repeated_or_padded(clips: list[Clip]) -> None:
 
 
 def test_clips_that_are_too_short_give_their_place(clips: list[Clip], tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no clip of 9 s. Lower data\.min_seconds"):
+    with pytest.raises(
+        DatasetError, match=r"no clip of 9 s in which something sounds. Lower data\.min_seconds"
+    ):
         examples(clips, "data.min_seconds=9")[0]
 
 

@@ -138,6 +138,57 @@ def test_a_folder_is_gone_on_with_under_its_own_settings_only(tmp_path: Path) ->
         go(tmp_path, 4, optimiser__rate=0.01)
 
 
+def test_a_rate_that_falls_to_its_end_keeps_its_end(tmp_path: Path) -> None:
+    go(tmp_path, 2, optimiser__decay="cosine")
+
+    with pytest.raises(UsageError, match=r"other settings \(max_steps\)"):
+        go(tmp_path, 4, optimiser__decay="cosine")
+
+
+def test_a_training_stopped_before_its_first_checkpoint_begins_anew(
+    unbroken: Path, tmp_path: Path
+) -> None:
+    settings = with_changes(smoke_settings("lassnet"), {**CHANGES, "max_steps": 8})
+    rare = with_changes(settings, {"checkpoint_every": 8})
+
+    def die(step: int, loss: float) -> None:
+        if step == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run_training(rare, tmp_path, progress=die)
+    assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["best.ckpt"]
+    run_training(rare, tmp_path)
+
+    assert differences(held(unbroken)["state_dict"], held(tmp_path)["state_dict"]) == []
+
+
+def test_checkpoints_of_something_else_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.ckpt").touch()
+
+    with pytest.raises(UsageError, match="holds checkpoints of something else"):
+        go(tmp_path, 2)
+
+
+def test_a_finished_training_that_is_asked_again_tells_the_same(tmp_path: Path) -> None:
+    first = go(tmp_path, 4)
+    again = go(tmp_path, 4)
+
+    assert again.trained.seconds == pytest.approx(first.trained.seconds, abs=5.0)
+    assert again.trained.seconds > 0
+    assert again.trained.scores == pytest.approx(first.trained.scores, abs=1e-4)
+
+
+def test_the_mean_of_the_weights_is_written_without_a_validation_too(tmp_path: Path) -> None:
+    go(tmp_path, 3, validate_every=100)
+
+    means, written = held(tmp_path)["averages"], load_file(tmp_path / "lassnet.safetensors")
+    name = next(name for name in written if name.endswith("conv1.weight"))
+    (mean,) = (value for key, value in means.items() if key.endswith(name))
+    torch.testing.assert_close(written[name], mean.half())
+
+
 def test_batches_may_be_gathered_into_one_step(tmp_path: Path) -> None:
     go(tmp_path / "a", 4, accumulate=2, batch_size=2, validate_every=2)
     go(tmp_path / "b", 2, accumulate=2, batch_size=2, validate_every=2)
@@ -145,6 +196,8 @@ def test_batches_may_be_gathered_into_one_step(tmp_path: Path) -> None:
 
     assert differences(held(tmp_path / "a"), held(tmp_path / "b")) == []
     assert sorted(validations(tmp_path / "a" / "curve.csv", "sdr")) == [2, 4]
+    rows = read_curve(tmp_path / "a" / "curve.csv")
+    assert [int(step) for step, part, *_ in rows if part == "train"] == [1, 2, 3, 4]
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,18 @@ import torch
 from sepbench.baselines.audiosep.layout import build_network, read_parts
 from sepbench.baselines.audiosep.network import ResUNet30
 from sepbench.baselines.audiosep.network_training import published_state
+from sepbench.baselines.encoders.log_mel import PANNS
 from sepbench.baselines.lassnet import layout as lassnet_layout
 from sepbench.baselines.lassnet.network import LassNetwork
 from sepbench.baselines.lassnet.network_training import published_state as lassnet_state
 from sepbench.baselines.stsed.layout import read_state, separator_of
 from sepbench.baselines.stsed.network_sed import DetectorConfig, build_detector
 from sepbench.baselines.stsed.network_separator import Separator
-from sepbench.baselines.stsed.published import published_detector, window_mask
+from sepbench.baselines.stsed.published import front_end, published_detector, window_mask
 from sepbench.baselines.weights import entry_of, install
 from sepbench.harness.api import Example, Query
 from sepbench.harness.api.training import RecipeFacts, TrainingBatch
-from sepbench.harness.errors import BaselineLoadError, MissingWeightsError, QueryError
+from sepbench.harness.errors import BaselineLoadError, MissingWeightsError, QueryError, SettingError
 from sepbench.harness.run.python_api import load_baseline
 from sepbench.harness.run.smoke import run_smoke, smoke_settings
 from sepbench.harness.run.training import open_recipe
@@ -34,7 +36,12 @@ TEXTS = ("a dog barks", "it is raining", "sea waves", "a loud sneeze")
 
 def facts(sample_rate: int = RATE) -> RecipeFacts:
     return RecipeFacts(
-        classes=CLASSES, texts=TEXTS, vector=0, sample_rate=sample_rate, segment=LENGTH
+        classes=CLASSES,
+        labelled=True,
+        texts=TEXTS,
+        vector=0,
+        sample_rate=sample_rate,
+        segment=max(LENGTH, sample_rate),
     )
 
 
@@ -52,11 +59,11 @@ def batch() -> TrainingBatch:
     )
 
 
-def written(settings: TrainSettings, folder: Path) -> tuple[Any, Path]:
+def written(settings: TrainSettings, folder: Path, rate: int = RATE) -> tuple[Any, Path]:
     """A network as drawn, rounded as its file rounds it, and the file."""
     torch.manual_seed(2)
     recipe = open_recipe(settings)
-    trainee: Any = recipe.network(facts())
+    trainee: Any = recipe.network(facts(rate))
     trainee.eval()
     folder.mkdir(exist_ok=True)
     files = recipe.write(trainee, folder, {"seed": 2})
@@ -165,6 +172,80 @@ def test_several_examples_make_one_query_of_stsed_small(tmp_path: Path, detector
     each = model.condition([Query(examples=(shot,)) for shot in shots])
 
     torch.testing.assert_close(one, torch.stack(each).mean(0))
+
+
+def test_networks_of_32_khz_have_baselines_of_their_own(tmp_path: Path) -> None:
+    trainee, file = written(smoke_settings("lassnet"), tmp_path / "made", rate=32_000)
+
+    model = load_baseline("lassnet-own", checkpoint=str(file))
+
+    assert model.card.sample_rate == 32_000
+    assert compare(model, trainee, [Query(text=text) for text in TEXTS]) < 1e-4
+    with pytest.raises(BaselineLoadError, match=r"lassnet-small works at 16000 Hz.*at 32000 Hz"):
+        load_baseline("lassnet-small", checkpoint=str(file))
+    with pytest.raises(MissingWeightsError, match=r"no file given.*bench train lassnet, then"):
+        load_baseline("lassnet-own")
+
+
+def test_audiosep_own_and_its_encoders_hear_at_32_khz(tmp_path: Path) -> None:
+    pair = written(smoke_settings("contrastive"), tmp_path / "pair", rate=32_000)[1]
+    named = {"network.encoder_checkpoint": str(pair), "network.text_ratio": 0.0}
+    trainee, file = written(
+        with_changes(smoke_settings("audiosep"), named), tmp_path / "made", rate=32_000
+    )
+
+    model = load_baseline("audiosep-own", checkpoint=str(file))
+
+    examples = [
+        Query(examples=(Example(clip_id=str(k), waveform=sound[None], sample_rate=32_000),))
+        for k, sound in enumerate(batch().sound)
+    ]
+    sounds = torch.cat([batch().sound, torch.zeros(4, 32_000 - LENGTH)], dim=1)  # as it is padded
+    condition = torch.stack(list(model.condition(examples)))
+    expected = trainee._encoder.hear(sounds)
+    assert float((condition - expected).abs().max()) < 1e-5
+    with pytest.raises(BaselineLoadError, match="audiosep-small works at 16000 Hz"):
+        load_baseline("audiosep-small", checkpoint=str(file))
+
+
+def test_a_separator_goes_with_its_own_detector(
+    tmp_path: Path, detector: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the published sizes, but the detector knows other classes."""
+    monkeypatch.setattr(
+        "sepbench.baselines.stsed.network_separator.SeparatorConfig.__eq__", lambda *_: True
+    )
+    changes = {"network.detector_checkpoint": str(detector), "network.detector": "cnn14"}
+
+    _, file = written(with_changes(smoke_settings("stsed"), changes), tmp_path / "made")
+
+    assert file.name == "stsed.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change", "words"),
+    [
+        ("lassnet", {"network.text": "bert-mini"}, "takes network.text=words"),
+        ("unet-tag", {}, "some clips have none"),
+    ],
+)
+def test_what_could_not_be_written_or_asked_is_refused_before_the_training(
+    recipe: str, change: dict[str, Any], words: str
+) -> None:
+    opened = open_recipe(with_changes(smoke_settings(recipe), change))
+
+    with pytest.raises(SettingError, match=words):
+        opened.network(replace(facts(), labelled=False))
+
+
+def test_a_trained_cnn14_has_the_names_of_the_published_one() -> None:
+    state = front_end(PANNS)
+
+    assert {name: tuple(value.shape) for name, value in state.items()} == {
+        "spectrogram_extractor.stft.conv_real.weight": (513, 1, 1024),
+        "spectrogram_extractor.stft.conv_imag.weight": (513, 1, 1024),
+        "logmel_extractor.melW": (513, 64),
+    }
 
 
 @pytest.mark.parametrize(
