@@ -178,8 +178,8 @@ def _typed(config: dict[str, Any], workspace: Path) -> RunSettings:
         raise SettingError(
             f"chunk.overlap_seconds={overlap} must lie between 0 and half of chunk.seconds={chunk}."
         )
-    kinds = config["query"]["kind"]
-    kinds = [] if kinds is None else _names(kinds, "query.kind")
+    given = config["query"]["kind"]
+    kinds: list[Any] = [] if given is None else _names(given, "query.kind")
     for kind in kinds:
         if kind not in KINDS:
             raise SettingError(f"query.kind={kind}; one of {', '.join(KINDS)}, or a list of them.")

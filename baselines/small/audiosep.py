@@ -97,7 +97,7 @@ class AudioSepSmall(AudioSepClap):
             read=self._read,
             hear=self.audio_encoder.encode_audio,
             remembered=self._remembered,
-            sample_rate=self.card.sample_rate,
+            sample_rate=self.card.sample_rate or SAMPLE_RATE,
         )
 
     def _read(self, texts: list[str]) -> Tensor:

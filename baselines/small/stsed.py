@@ -146,7 +146,7 @@ class StSedSmall:
         what = f"Baseline {self.card.name}: query example {example.clip_id}"
         if example.waveform is None:
             raise QueryError(f"{what} is not loaded. Read its file and set `waveform` first.")
-        rate = self.card.sample_rate
+        rate = self._rate
         if example.sample_rate not in (None, rate):
             raise QueryError(f"{what} is at {example.sample_rate} Hz; resample it to {rate} Hz.")
         waveform = example.waveform.float()
@@ -156,9 +156,13 @@ class StSedSmall:
         return pad_to(mono, rate // 2)  # the detector's five halvings leave something of that
 
     @property
+    def _rate(self) -> int:
+        return self.card.sample_rate or SAMPLE_RATE
+
+    @property
     def _segment(self) -> int:
         """Samples of what the detector hears at once."""
-        return SEGMENT_SECONDS * self.card.sample_rate
+        return SEGMENT_SECONDS * self._rate
 
     def _loaded(self) -> Any:
         if self._network is None:

@@ -78,7 +78,10 @@ class _Segment:
     def __init__(self, path: Path, size: int) -> None:
         self.path, self.size = path, size
         with path.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:  # macOS: nothing is reserved, and a full disk shows only when it is written to
+                file.truncate(size)
         self._free: list[tuple[int, int]] = [(0, size)]  # (offset, bytes), by offset
 
     def take(self, nbytes: int) -> int | None:

@@ -105,7 +105,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class ItemMessage:
-    """One estimate to score; `reference` None means silence."""
+    """One estimate to score; `reference` None means silence, `context` as in `ItemWork`."""
 
     target: str
     reference: Block | None
@@ -113,6 +113,7 @@ class ItemMessage:
     metrics: tuple[str, ...]
     check: tuple[str, float] | None
     text: str | None
+    context: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,9 @@ class Scored:
     results: list[list[ItemScores]]
     busy_seconds: float
 
+
+# What asks a run to stop comes to the children too, and is for the driver alone.
+ASKS_TO_STOP = (signal.SIGINT, signal.SIGTERM)
 
 Message: TypeAlias = LoadMessage | SeparateMessage | ScoreMessage
 Answer: TypeAlias = Loaded | Separated | Ready | Scored
@@ -225,6 +229,7 @@ def _score(scene: ScoreScene, reader: BlockReader) -> list[ItemScores]:
             metrics=item.metrics,
             check=item.check,
             text=item.text,
+            context=item.context,
         )
         for item in scene.items
     ]
@@ -233,10 +238,14 @@ def _score(scene: ScoreScene, reader: BlockReader) -> list[ItemScores]:
 
 
 def _settle() -> None:
-    """Make a child a good one: quiet, deaf to Ctrl-C, and gone when its driver is gone."""
+    """Make a child a good one: quiet, deaf to requests to stop, and gone when its driver is."""
     os.dup2(2, 1)
-    # The driver decides what Ctrl-C means; the terminal sends it to the whole group.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The driver decides what Ctrl-C and SIGTERM mean. A terminal sends the one to every process
+    # of the group, Slurm, systemd and kill -- -PGID the other. A child ends by its pipe or SIGKILL.
+    for number in ASKS_TO_STOP:
+        signal.signal(number, signal.SIG_IGN)
+    # Held back since before it began, see `Child`; none of them means anything from now on.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKS_TO_STOP)
     parent = os.getppid()
 
     def watch() -> None:

@@ -19,9 +19,10 @@ class ItemWork:
     """One item to separate and score.
 
     Attributes:
-        metrics: ids to compute.
+        metrics: ids to compute and to record; none for an item that is here for the others' sake.
         check: a recorded value the new estimate must give again, or None.
         estimate: a kept estimate to score instead of separating, or None.
+        context: it has all its scores, and metrics of a whole scene look at its estimate.
     """
 
     item_id: int
@@ -32,6 +33,12 @@ class ItemWork:
     metrics: tuple[str, ...]
     check: tuple[str, float] | None = None
     estimate: Path | None = None
+    context: bool = False
+
+    @property
+    def scored(self) -> bool:
+        """Whether its estimate goes to the metrics."""
+        return bool(self.metrics) or self.context
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

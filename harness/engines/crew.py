@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from sepbench.harness.engines.events import ScorersSnapshot
+from sepbench.harness.engines.events import SCENES_A_SCORER, ScorersSnapshot
 from sepbench.harness.engines.flight import Flight
-from sepbench.harness.engines.processes import Child
+from sepbench.harness.engines.processes import STARTS, Child
 from sepbench.harness.engines.scorer import Scorer
 from sepbench.harness.errors import ItemTimeoutError, ProcessDiedError
 from sepbench.harness.records import Failure, ItemOutcome
@@ -18,7 +18,6 @@ from sepbench.harness.settings import EngineSettings
 
 # A scene that takes two scoring processes with it is at fault itself.
 SCORER_DEATHS = 2
-SCENES_PER_MESSAGE = 8
 
 Landed = tuple[Flight, list[ItemOutcome]]
 
@@ -32,6 +31,7 @@ class ScorerCrew:
         self._waiting: deque[Flight] = deque()
         self._busy = 0.0
         self._items = self._restarts = 0
+        self._killed_starting = 0  # in a row
 
     def add(self, flights: Sequence[Flight]) -> None:
         """These have their estimates."""
@@ -40,7 +40,7 @@ class ScorerCrew:
     @property
     def behind(self) -> bool:
         """Whether a model that goes on would only fill the memory."""
-        return len(self._waiting) >= self._settings.workers * SCENES_PER_MESSAGE
+        return len(self._waiting) >= self._settings.workers * SCENES_A_SCORER
 
     @property
     def idle(self) -> bool:
@@ -80,7 +80,7 @@ class ScorerCrew:
         """What one process gets now: a fair share of what waits."""
         share = -(-len(self._waiting) // self._settings.workers)
         flights: list[Flight] = []
-        while self._waiting and len(flights) < min(share, SCENES_PER_MESSAGE):
+        while self._waiting and len(flights) < min(share, SCENES_A_SCORER):
             flight = self._waiting[0]
             # A scene that has already cost a process goes by itself.
             if not flight.scorable or (flights and flight.scorer_deaths):
@@ -111,6 +111,7 @@ class ScorerCrew:
         answer = scorer.receive()
         if answer is None:
             return self.on_end(child)
+        self._killed_starting = 0
         flights, scorer.flights = scorer.flights, []
         landed = [
             (flight, flight.outcomes(scores))
@@ -123,13 +124,16 @@ class ScorerCrew:
         """A process ended, or must be ended; its scenes go to others or fail.
 
         Raises:
-            ProcessDiedError: it could not even start.
+            ProcessDiedError: it could not even start, and neither could those before it.
         """
         scorer = next(scorer for scorer in self._scorers if scorer.child is child)
         timed_out = child.overdue
         how = child.kill(dying=not timed_out)
         if not scorer.ready:
-            raise ProcessDiedError(f"A scoring process {how} before it was ready; see above.")
+            # One that is killed may have had bad luck; one that ends by itself would do so again.
+            self._killed_starting += 1
+            if not child.was_killed or self._killed_starting >= STARTS:
+                raise ProcessDiedError(f"A scoring process {how} before it was ready; see above.")
         self._scorers.remove(scorer)
         self._busy += scorer.busy_seconds
         self._restarts += 1

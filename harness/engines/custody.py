@@ -141,10 +141,11 @@ class Custody:
 
     def give_back(self, feed: Feed) -> None:
         """All that is in hand waits in the feed again, for other places or to be dropped."""
-        self._put_back(feed)
-        partly = {id(piece.flight): piece.flight for piece in self._alone}
+        # Pieces of one scene may be at work and wait to go alone: it goes back once.
+        held = self.flights
+        self._batches.clear()
         self._alone.clear()
-        feed.ready.extendleft(reversed(list(partly.values())))
+        feed.ready.extendleft(reversed(held))
 
     def _put_back(self, feed: Feed) -> None:
         while self._batches:

@@ -15,6 +15,11 @@ from typing import Literal, TypeAlias
 LaneState: TypeAlias = Literal["starting", "loading", "working", "waiting", "done"]
 
 
+# Scenes that one message to a scorer holds at most; so many waiting for each of them, and the
+# engine reads no more.
+SCENES_A_SCORER = 8
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaneSnapshot:
     """One separation process.

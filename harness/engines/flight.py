@@ -76,12 +76,13 @@ class Flight:
 
     @property
     def scorable(self) -> list[int]:
-        """Indices of items with an estimate and something to score."""
-        return [
+        """Indices of items with an estimate that the metrics look at; none for context alone."""
+        found = [
             i
             for i, item in enumerate(self.work.items)
-            if self.pairs[i].failure is None and item.metrics and i not in self.abandoned
+            if self.pairs[i].failure is None and item.scored and i not in self.abandoned
         ]
+        return found if any(self.work.items[i].metrics for i in found) else []
 
     def score_message(self) -> ScoreScene:
         """What a scorer is told."""
@@ -97,6 +98,7 @@ class Flight:
                     metrics=items[i].metrics,
                     check=items[i].check,
                     text=items[i].query.words or None,
+                    context=items[i].context,
                 )
                 for i in self.scorable
             ),

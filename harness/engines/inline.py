@@ -82,8 +82,8 @@ class InlineEngine:
         estimates = [np.zeros_like(loaded.mixture) for _ in work.items]
         results = self._separate(job, work.items, loaded, estimates, stage)
         refuse_changed_examples(job, results, sink)
-        good = [k for k, r in enumerate(results) if r.failure is None and work.items[k].metrics]
-        scores = iter(
+        good = [k for k, r in enumerate(results) if r.failure is None and work.items[k].scored]
+        scores = (
             score_items(
                 loaded.mixture,
                 loaded.sources,
@@ -95,6 +95,7 @@ class InlineEngine:
                         metrics=work.items[k].metrics,
                         check=work.items[k].check,
                         text=work.items[k].query.words or None,
+                        context=work.items[k].context,
                     )
                     for k in good
                 ],
@@ -104,6 +105,7 @@ class InlineEngine:
             if good
             else []
         )
+        by_index = dict(zip(good, scores, strict=True))
         peak = peak_memory("cpu")
         return [
             outcome_of(
@@ -111,10 +113,10 @@ class InlineEngine:
                 item,
                 loaded=loaded,
                 pair=result,
-                scored=next(scores) if result.failure is None else None,
+                scored=by_index.get(k),
                 peak_memory=peak,
             )
-            for item, result in zip(work.items, results, strict=True)
+            for k, (item, result) in enumerate(zip(work.items, results, strict=True))
             if item.metrics
         ]
 

@@ -15,6 +15,10 @@ from sepbench.harness.errors import DatasetError
 from sepbench.harness.records import Failure, ItemOutcome
 from sepbench.harness.stages.requests import PairResult
 
+# Audio that was read and waits for room in the arena is in the driver's own memory, beside the
+# budget: this part of the budget at most, or one scene.
+READING_SHARE = 0.25
+
 
 class Intake:
     """Scenes on their way in.
@@ -30,6 +34,7 @@ class Intake:
         self._reader = BlockReader()
         self._asked: deque[Feed] = deque()  # of each scene that is being read, in order
         self._staged: tuple[Feed, Arrival] | None = None
+        self._largest = 0  # bytes of a scene as it was read
         self.failed: list[ItemOutcome] = []
         self.scored_next: list[Flight] = []
 
@@ -41,7 +46,7 @@ class Intake:
     def pull(self) -> bool:
         """Ask for scenes while there is room for them."""
         moved = False
-        while not self._loader.full and self._staged is None:
+        while not self._loader.full and self._staged is None and self._affordable:
             following = self._schedule.next_scene()
             if following is None:
                 break
@@ -50,6 +55,14 @@ class Intake:
             self._loader.submit(job, work)
             moved = True
         return moved
+
+    @property
+    def _affordable(self) -> bool:
+        """Whether another scene may be read before those that are being read have a place."""
+        asked = len(self._asked)
+        if not self._largest:  # of the first ones nothing is known
+            return asked < self._loader.threads
+        return not asked or (asked + 1) * self._largest <= self._arena.limit * READING_SHARE
 
     def stage(self) -> bool:
         """Put scenes that were read into the arena."""
@@ -60,6 +73,7 @@ class Intake:
                 if arrival is None:
                     return moved
                 moved = True
+                self._largest = max(self._largest, arrival.nbytes)
                 feed = self._asked.popleft()
                 if not self._admitted(feed, arrival):
                     feed.reading -= 1
@@ -131,5 +145,6 @@ class Intake:
         if self._staged is not None:
             self._staged[0].reading -= 1
             self._staged = None
-        while self._loader.take() is not None:
+        self._loader.drop()
+        while self._asked:
             self._asked.popleft().reading -= 1

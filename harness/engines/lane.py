@@ -15,7 +15,7 @@ from sepbench.harness.engines.children import (
 from sepbench.harness.engines.custody import Custody, Piece
 from sepbench.harness.engines.events import LaneSnapshot, LaneState
 from sepbench.harness.engines.flight import Flight
-from sepbench.harness.engines.processes import Child
+from sepbench.harness.engines.processes import STARTS, Child
 from sepbench.harness.engines.schedule import Feed
 from sepbench.harness.errors import ProcessDiedError
 from sepbench.harness.records import CellFacts, Failure
@@ -69,6 +69,7 @@ class Lane:
         self._custody = Custody(settings)
         self._full = False
         self._loading_since = 0.0
+        self._killed_loading = 0  # in a row
         self._learned: dict[tuple[int, int], int] = {}
         self.feed: Feed | None = None
         self.facts: CellFacts | None = None
@@ -111,7 +112,7 @@ class Lane:
         """Take up another model; its process starts when there is work for it."""
         self.leave()
         self.feed, self.failed, self._custody.crashes = feed, None, 0
-        self._learned = {}
+        self._learned, self._killed_loading = {}, 0
         feed.lanes += 1
 
     def leave(self) -> None:
@@ -175,7 +176,7 @@ class Lane:
         if answer is None:
             return self.on_end()
         if isinstance(answer, Loaded):
-            self.facts = answer.facts
+            self.facts, self._killed_loading = answer.facts, 0
             self._loading += time.monotonic() - self._loading_since
             if answer.failure is not None:
                 self._give_up(answer.failure)
@@ -216,13 +217,11 @@ class Lane:
             return []
         assert self.feed is not None
         how = self._child.kill(dying=not timed_out)
-        loading = self.loading
+        loading, was_killed = self.loading, self._child.was_killed
         self._child, self.facts, self._full = None, None, False
         self._restarts += 1
         if loading:
-            seconds = self._settings.load_timeout
-            reason = f"did not load within {seconds:g} s" if timed_out else f"{how} while loading"
-            self._give_up(_died(f"The process of model '{self._label}' {reason}."))
+            self._lost_loading(how, timed_out=timed_out, was_killed=was_killed)
             return []
         done = self._custody.broke(self._label, how, timed_out=timed_out, feed=self.feed)
         if self._custody.too_many_crashes:
@@ -232,6 +231,19 @@ class Lane:
             )
             self._give_up(_died(text))
         return done
+
+    def _lost_loading(self, how: str, *, timed_out: bool, was_killed: bool) -> None:
+        """Killed: it may try again, a few times. One that hangs or exits would do so again."""
+        self._loading += time.monotonic() - self._loading_since
+        self._killed_loading += 1
+        if was_killed and self._killed_loading < STARTS:
+            return
+        if timed_out:
+            reason = f"did not load within {self._settings.load_timeout:g} s"
+        else:
+            often = f", {STARTS} times in a row" if was_killed else ""
+            reason = f"{how} while loading{often}"
+        self._give_up(_died(f"The process of model '{self._label}' {reason}."))
 
     def stop(self) -> None:
         """The run is to end: what is separated now is finished, a model that loads is not."""

@@ -70,7 +70,7 @@ class _Driver:
         settings = context.settings
         self._sink = sink
         self._arena = Arena(context.scratch, settings.memory_bytes)
-        self._loader = Loader(settings.loaders)
+        self._loader = Loader(settings.loaders, settings.item_timeout)
         self._schedule = Schedule(jobs, sink, reading_ahead=settings.loaders)
         self._intake = Intake(self._arena, self._loader, self._schedule, sink)
         self._spare = Spare(threads_per_lane(settings, context.devices))

@@ -233,6 +233,8 @@ class _Driver:
             feed.ready.appendleft(flight)
         else:
             self._schedule.tell_given_up(feed, flight.job)
+            flight.abandon()
+            self._scoring.add([flight])  # for what is kept of it
 
     def _separate(self) -> bool:
         moved = False

@@ -15,6 +15,7 @@ from sepbench.harness.engines.contract import Sink
 from sepbench.harness.engines.custody import Custody, Piece
 from sepbench.harness.engines.events import LaneSnapshot, LaneState
 from sepbench.harness.engines.flight import Flight
+from sepbench.harness.engines.processes import STARTS
 from sepbench.harness.engines.ray_cluster import Nodes, Places
 from sepbench.harness.engines.ray_flight import RayFlight
 from sepbench.harness.engines.ray_worker import BatchAnswer, SeparationActor
@@ -24,7 +25,7 @@ from sepbench.harness.records import CellFacts, Failure
 from sepbench.harness.settings import EngineSettings
 
 if TYPE_CHECKING:
-    from ray.exceptions import RayActorError
+    from ray.exceptions import RayError
 
 logger = logging.getLogger(__name__)
 
@@ -189,11 +190,11 @@ class RayLane:
     def on_ready(self) -> list[Flight]:
         """What was waited for is there; returns the scenes that have all their estimates."""
         import ray
-        from ray.exceptions import RayActorError, RayError
+        from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
         try:
             answer = ray.get(self.ref)
-        except RayActorError as error:
+        except (RayActorError, OutOfMemoryError) as error:  # the latter from Ray's memory monitor
             return self._died(error)
         except RayError as error:  # the call itself failed: its message could not be unpacked
             return self._call_failed(error)
@@ -265,16 +266,17 @@ class RayLane:
         self.resting_until = time.monotonic() + self._settings.ray.start_timeout
         self.leave()
 
-    def _died(self, error: RayActorError) -> list[Flight]:
-        from ray.exceptions import ActorDiedError
+    def _died(self, error: RayError) -> list[Flight]:
+        from ray.exceptions import ActorDiedError, OutOfMemoryError
 
         assert self.feed is not None
         loading, node = self.loading, self._node
         self._end_actor()
         self._restarts += 1
-        how = _how(str(error))
+        no_memory = isinstance(error, OutOfMemoryError)
+        how = "was killed as its node ran out of memory" if no_memory else _how(str(error))
         away = bool(node) and not self._nodes.has(node)
-        if away or not isinstance(error, ActorDiedError):
+        if away or not isinstance(error, ActorDiedError | OutOfMemoryError):
             logger.warning(
                 "Actor %d went away (%s); its work goes again elsewhere.", self.number, how
             )
@@ -282,7 +284,7 @@ class RayLane:
         if not loading:
             return self._broke(how, timed_out=False)
         self._lost_starts += 1
-        if getattr(error, "actor_init_failed", False) or node:
+        if getattr(error, "actor_init_failed", False) or (node and self._lost_starts >= STARTS):
             self._give_up(_died(f"The actor of model '{self._label}' {how} while loading."))
         elif self._lost_starts > self._settings.ray.retries:
             self._give_up(_died(f"The actor of model '{self._label}' could not start: it {how}."))

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sepbench.harness.engines.contract import Sink
-from sepbench.harness.engines.crew import SCENES_PER_MESSAGE, SCORER_DEATHS
-from sepbench.harness.engines.events import ScorersSnapshot
+from sepbench.harness.engines.crew import SCORER_DEATHS
+from sepbench.harness.engines.events import SCENES_A_SCORER, ScorersSnapshot
 from sepbench.harness.engines.ray_cluster import Nodes, Places
 from sepbench.harness.engines.ray_flight import RayFlight
 from sepbench.harness.engines.ray_worker import BatchAnswer, read_only, score
@@ -70,7 +70,7 @@ class RayScoring:
     @property
     def behind(self) -> bool:
         """Whether a model that goes on would only fill the cluster's memory."""
-        return len(self._waiting) >= self._places.scorers * SCENES_PER_MESSAGE
+        return len(self._waiting) >= self._places.scorers * SCENES_A_SCORER
 
     @property
     def idle(self) -> bool:
@@ -121,15 +121,15 @@ class RayScoring:
         return landed
 
     def _unread(self, flight: RayFlight) -> bool:
-        """Whether its estimates are all kept, and not read yet."""
+        """Whether it has kept estimates that nobody has read yet."""
         fine = any(flight.pairs[i].failure is None for i in flight.kept)
-        return flight.audio is None and fine and not flight.abandoned
+        return flight.audio is None and fine
 
     def _portion(self, reads: bool) -> list[RayFlight]:
         """What one task gets now: a fair share of what waits."""
         share = -(-len(self._waiting) // self._places.scorers)
         flights: list[RayFlight] = []
-        while self._waiting and len(flights) < min(share, SCENES_PER_MESSAGE):
+        while self._waiting and len(flights) < min(share, SCENES_A_SCORER):
             flight = self._waiting[0]
             same = self._unread(flight) == reads and (reads or bool(flight.scorable))
             # A scene that has already cost a process goes by itself.

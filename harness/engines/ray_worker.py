@@ -240,6 +240,7 @@ def _score(ask: ScoreAsk, objects: Iterator[Any]) -> list[ItemScores]:
             metrics=item.metrics,
             check=item.check,
             text=item.query.words or None,
+            context=item.context,
         )
         for index, item in ask.items
     ]
@@ -248,7 +249,10 @@ def _score(ask: ScoreAsk, objects: Iterator[Any]) -> list[ItemScores]:
 
 # --- reading ------------------------------------------------------------------------------
 
+# Cells that a process keeps unpacked: a model's scenes come cell by cell, and batches may mix few.
+CELLS_KEPT = 4
 _cells: dict[int, tuple[Any, CellJob]] = {}
+_cells_lock = threading.Lock()
 
 
 def _read(ask: SceneAsk) -> Arrival:
@@ -267,12 +271,17 @@ def _read(ask: SceneAsk) -> Arrival:
 
 
 def _cell(ask: SceneAsk) -> CellJob:
-    """The cell, unpacked once in a process: a corpus may hold long lists."""
+    """The cell, unpacked once while it is in use: a corpus may hold long lists."""
     import ray
 
     known = _cells.get(ask.cell_id)
     if known is None or known[0] != ask.cell[0]:
-        known = _cells[ask.cell_id] = (ask.cell[0], ray.get(ask.cell[0]))
+        known = (ask.cell[0], ray.get(ask.cell[0]))
+    with _cells_lock:
+        _cells.pop(ask.cell_id, None)
+        _cells[ask.cell_id] = known  # the latest comes last
+        while len(_cells) > CELLS_KEPT:
+            del _cells[next(iter(_cells))]
     return known[1]
 
 

@@ -113,10 +113,12 @@ def run_grid(settings: RunSettings) -> RunSummary:
                     interrupts=interrupts,
                     room=room,
                 )
-                if total:
-                    jobs = _jobs(works, settings, workspace, keep)
-                    _engine(settings).run(jobs, sink)
-            summary.done, summary.failures = progress.done, progress.failures
+                try:
+                    if total:
+                        jobs = _jobs(works, settings, workspace, keep)
+                        _engine(settings).run(jobs, sink)
+                finally:  # also at a second Ctrl-C: what is recorded is done
+                    summary.done, summary.failures = progress.done, progress.failures
             # Asked to end when everything was done already: it is finished all the same.
             whole = summary.done == total
             status = "stopped" if sink.stop and not whole else "finished"
@@ -301,16 +303,19 @@ def _item(item: StoredItem, work: _Work, workspace: Workspace, *, together: bool
     assert task is not None
     kept = workspace.audio_path(item.estimate_sha256) if item.estimate_sha256 else None
     estimate = kept if kept is not None and kept.is_file() else None
+    # What a metric of the whole scene looks at beside the missing items; final scores stay.
+    context = together and not item.missing
     # A kept estimate is what was scored; one that is made again has to show that it is the same.
-    check = next(iter(item.known.items()), None) if item.missing and estimate is None else None
-    missing = work.metrics if together and not item.missing else item.missing
+    again = (item.missing or context) and estimate is None
+    check = next(iter(item.known.items()), None) if again else None
     return ItemWork(
         item_id=item.item_id,
         target=item.target,
         absent=item.absent,
         query=restore_query(item.query, task.pool),
         seed=seed_of(task.protocol.dataset, item.scene, item.target, item.query_index),
-        metrics=missing,
+        metrics=item.missing,
         check=check,
         estimate=estimate,
+        context=context,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from sepbench.harness.engines.events import (
+    SCENES_A_SCORER,
     EngineSnapshot,
     LaneSnapshot,
     QueueDepths,
@@ -14,8 +15,6 @@ from sepbench.harness.engines.events import (
 )
 from sepbench.harness.run.event_log import Event
 from sepbench.harness.run.pace import Pace
-
-SCENES_A_SCORER = 8  # waiting for each scoring process, beyond which the engine reads no more
 
 
 @dataclass(kw_only=True, slots=True)

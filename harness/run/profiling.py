@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlite3 import Row
 from typing import Any
 
+from sepbench.harness.engines.events import EngineSnapshot
 from sepbench.harness.errors import WorkspaceError
 from sepbench.harness.run.event_log import EventTail
 from sepbench.harness.run.logged_run import LoggedRun, latest_run
@@ -24,6 +25,7 @@ VERSION = 1  # of the JSON
 STAGES = ("load", "condition", "separate", "score")
 # Where a stage happens; condition and separate share the model's process.
 PLACES = {"reading": ("load",), "models": ("condition", "separate"), "scoring": ("score",)}
+LEAST_LOADERS = 2  # what engine.loaders=auto is at least
 IDLE_ENOUGH = 0.05  # of their time that loaded models may wait: the device is what counts
 
 
@@ -97,12 +99,12 @@ def profile(folder: Path) -> GridProfile:
     with Workspace(folder) as workspace:
         rows = workspace.query(_SECONDS)
         runs = workspace.query("SELECT id, settings, provenance FROM runs ORDER BY id DESC LIMIT 1")
+        if not rows or not runs:
+            raise WorkspaceError(f"{folder} has no recorded item yet. Run `bench run` first.")
+        run = runs[0]
         earlier = workspace.query(
-            "SELECT EXISTS (SELECT 1 FROM results WHERE run_id != ?)", (runs[0]["id"],)
+            "SELECT EXISTS (SELECT 1 FROM results WHERE run_id != ?)", (run["id"],)
         )[0][0]
-    if not rows:
-        raise WorkspaceError(f"{folder} has no recorded item yet. Run `bench run` first.")
-    run = runs[0]
     logged = latest_run(EventTail(folder).read())
     if logged is not None and logged.run_id != run["id"]:
         logged = None
@@ -192,14 +194,33 @@ def _places(run: Row, logged: LoggedRun | None) -> dict[str, int]:
     if engine["name"] == "inline":
         return dict.fromkeys(PLACES, 1)
     snapshot = logged.snapshot if logged is not None else None
-    lanes = len(snapshot.lanes) if snapshot is not None else engine["lanes"]
-    workers = started.get("workers", engine["workers"])
+    if engine["name"] == "ray":
+        return _places_of_ray(engine, started, snapshot)
     cores = json.loads(run["provenance"])["cpus"] or 1
     return {
-        "reading": started.get("loaders", engine["loaders"]),
-        "models": lanes if isinstance(lanes, int) and lanes else 1,
-        "scoring": workers if isinstance(workers, int) else cores,
+        "reading": _count(started.get("loaders", engine["loaders"]), LEAST_LOADERS),
+        "models": _count(len(snapshot.lanes) if snapshot is not None else engine["lanes"], 1),
+        "scoring": _count(started.get("workers", engine["workers"]), cores),
     }
+
+
+def _places_of_ray(
+    engine: Mapping[str, Any], started: Mapping[str, Any], snapshot: EngineSnapshot | None
+) -> dict[str, int]:
+    """The cluster's: the cores and the workers of the driver's machine say nothing of it."""
+    asked = engine["ray"]
+    actors = _count(len(snapshot.lanes) if snapshot is not None else asked["actors"], 1)
+    loaders = _count(started.get("loaders", engine["loaders"]), LEAST_LOADERS)
+    return {
+        "reading": actors * loaders,  # every actor reads its own scenes
+        "models": actors,
+        "scoring": _count(snapshot.scorers.most if snapshot is not None else asked["scorers"], 1),
+    }
+
+
+def _count(value: object, default: int) -> int:
+    """A number of places; the default where nobody gave one ("auto") or there were none."""
+    return value if isinstance(value, int) and value > 0 else default
 
 
 # --- words --------------------------------------------------------------------------------
@@ -238,6 +259,10 @@ def _advice(
 ) -> str:
     """The setting that helps."""
     settings = json.loads(run["settings"])
+    if settings["engine"]["name"] == "ray":
+        advice = _advice_for_ray(bottleneck, places)
+        if advice:
+            return advice
     if bottleneck == "reading":
         return (
             f"Raise engine.loaders (now {places['reading']}); put the corpus on a faster disk, or "
@@ -264,6 +289,12 @@ def _advice(
             "Most of it is conditions: each different query is encoded once a run. A larger "
             "batch_size encodes more at once; a GPU encodes faster (--device cuda)."
         )
+    if settings["engine"]["name"] == "ray":
+        return (
+            f"More places for models help most: raise engine.ray.actors (now {places['models']}) "
+            "or add nodes, best with GPUs; engine.ray.gpus_per_actor=0.5 puts two actors on one, "
+            "and batch_size=auto finds the batch that pays."
+        )
     if settings["device"] in ("cpu", "auto") and (logged is None or not _on_gpu(logged)):
         return (
             "A GPU is what helps most (--device cuda); on the CPU try batch_size=auto, or "
@@ -273,6 +304,29 @@ def _advice(
         "batch_size=auto finds the batch that pays, compile=on and precision=tf32 or bf16 may "
         "help (precision makes cells of its own), more GPUs do (--device cuda:0,1)."
     )
+
+
+def _advice_for_ray(bottleneck: str, places: Mapping[str, int]) -> str:
+    """Where another setting than on one machine helps; "" where it is the same."""
+    if bottleneck == "reading":
+        each = places["reading"] // places["models"]
+        return (
+            f"Raise engine.loaders (now {each} in each of {places['models']} actors) or "
+            "engine.ray.actors; put the corpus where all nodes read it faster, or, where it is a "
+            "URL, choose a cache that holds it (SEPBENCH_CACHE_MB)."
+        )
+    if bottleneck == "scoring":
+        return (
+            f"Raise engine.ray.scorers (now {places['scoring']}, each takes one CPU of the "
+            "cluster), add nodes, or ask for fewer metrics (metrics=[…]; with --keep-audio the "
+            "others can be added later)."
+        )
+    if bottleneck == "loading":
+        return (
+            "Give one command more to do (several datasets with -d, no --limit), since cells of "
+            "one model share its loading; fewer engine.ray.actors load fewer copies."
+        )
+    return ""
 
 
 def _on_gpu(logged: LoggedRun) -> bool:

@@ -82,7 +82,7 @@ class DiskRoom:
     """Whether there is room to go on.
 
     Args:
-        folders: that the run writes to.
+        folders: that the run writes to; one that is not there yet will be on its parent's disk.
         usage: of the file system of a folder.
         clock: seconds that only go forward.
     """
@@ -94,7 +94,7 @@ class DiskRoom:
         usage: Callable[[Path], Usage] = _usage,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._folders = [folder for folder in folders if folder.is_dir()]
+        self._folders = list(folders)
         self._usage, self._clock = usage, clock
         self._next = -float("inf")
         self._short: Path | None = None
@@ -135,8 +135,13 @@ class DiskRoom:
 
     def _room(self, folder: Path) -> tuple[int, int]:
         """Bytes free, and bytes that are to stay free."""
-        usage = self._usage(folder)
+        usage = self._usage(_nearest(folder))
         return usage.free, min(RESERVE_BYTES, usage.total // RESERVE_SHARE)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or of those above it the first that is there."""
+    return next((each for each in (folder, *folder.parents) if each.is_dir()), Path.cwd())
 
 
 def _megabytes(count: int) -> str:

@@ -86,7 +86,8 @@ class RunWatch:
 
     def cell_failed(self, cell_id: int, failure: Failure) -> None:
         """A cell cannot be carried out."""
-        self._log.write("cell-failed", {"cell": cell_id, **_error(failure)})
+        # With the head, since nothing else says again later that its items are not coming.
+        self._log.write("cell-failed", {"cell": cell_id, **_error(failure)}, head=True)
 
     def snapshot(self, snapshot: EngineSnapshot, *, stopping: str) -> None:
         """How the engine is doing.

@@ -44,6 +44,7 @@ class ItemInput:
         metrics: ids to compute.
         check: a recorded (metric id, value) that must come out again; None for a new item.
         text: the words of the query, for metrics that compare with them.
+        context: it is scored already, and here for metrics that look at a whole scene.
     """
 
     target: str
@@ -52,6 +53,7 @@ class ItemInput:
     metrics: tuple[str, ...]
     check: tuple[str, float] | None = None
     text: str | None = None
+    context: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +115,8 @@ def score_items(
     for item, found in zip(items, values, strict=True):
         try:
             _check_repeats(item, found)
-            kept = keep_estimate(item.estimate, sample_rate, keep) if keep is not None else ""
+            place = None if item.context else keep
+            kept = keep_estimate(item.estimate, sample_rate, place) if place is not None else ""
         except (EstimateError, WorkspaceError) as error:
             answers.append(ItemScores(failure=Failure.of(error), seconds=share))
             continue
@@ -122,7 +125,7 @@ def score_items(
                 scores={m: found[m] for m in item.metrics}, seconds=share, estimate_sha256=kept
             )
         )
-    return answers
+    return _trusted(items, answers)
 
 
 def keep_estimate(estimate: Samples, sample_rate: int, folder: Path) -> str:
@@ -177,6 +180,16 @@ def _separable(metrics: Sequence[str]) -> bool:
         return all(card_of(metric).scope == "item" for metric in metrics)
     except BenchError:
         return False
+
+
+def _trusted(items: Sequence[ItemInput], answers: list[ItemScores]) -> list[ItemScores]:
+    """The answers; none where the estimates beside them are not the ones scored before.
+
+    A metric of a whole scene would mix the estimates of two models.
+    """
+    pairs = zip(items, answers, strict=True)
+    changed = next((answer for item, answer in pairs if item.context and answer.failure), None)
+    return answers if changed is None else [a if a.failure else changed for a in answers]
 
 
 def _wanted(item: ItemInput) -> tuple[str, ...]:

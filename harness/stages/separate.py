@@ -214,12 +214,20 @@ class SeparationStage:
         seconds = time.perf_counter() - started
         self._sizer.timed(_shape(units[0]), len(units), seconds)
         for unit, estimate in zip(units, estimates, strict=True):
-            pair = unit.pair
-            pair.result.separate_seconds += seconds / len(units)
-            pair.added[unit.part].add(estimate, unit.start)
-            pair.left -= 1
-            if not pair.left:
-                self._guard(pair.result, partial(self._finish, pair, model))
+            result = unit.pair.result
+            result.separate_seconds += seconds / len(units)
+            if result.failure is None:
+                self._guard(result, partial(self._join, unit, estimate, model))
+            if result.failure is not None:
+                unit.pair.added = []  # what was joined of it takes room that others need
+
+    def _join(self, unit: _Unit, estimate: Tensor, model: LoadedModel) -> None:
+        """One piece into its pair's signal, which is as long as the whole track."""
+        pair = unit.pair
+        pair.added[unit.part].add(estimate, unit.start)
+        pair.left -= 1
+        if not pair.left:
+            self._finish(pair, model)
 
     def _split(
         self, units: Sequence[_Unit], model: LoadedModel, failure: Failure, *, exhausted: bool
@@ -372,6 +380,8 @@ class SeparationStage:
         except STRANGER_ERRORS as error:  # whatever a model's output does, it is its item's failure
             result.failure = Failure.of(error)
             result.exhausted = is_out_of_memory(error)
+        if result.exhausted:
+            release_memory()
 
 
 def _shape(unit: _Unit) -> Shape:

@@ -109,7 +109,8 @@ def train(
         accumulate=settings.accumulate,
     )
     trainee.train()  # all of it: the loop leaves each part as it finds it
-    trainee.to(memory_format=torch.channels_last)  # convolutions of few channels gain a quarter
+    # Convolutions of few channels gain a quarter.
+    trainee.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub lacks it
     curve = Curve(folder / CURVE_FILE, settings.log_every)
     began = time.monotonic()
     with _quiet(), _deterministic():
@@ -329,10 +330,11 @@ def _deterministic() -> Iterator[None]:
     import torch
 
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    fills = torch.utils.deterministic.fill_uninitialized_memory
+    deterministic: Any = torch.utils.deterministic  # its stub is empty
+    fills = deterministic.fill_uninitialized_memory
     torch.backends.cudnn.benchmark = False
     # Filling what is overwritten anyway takes a tenth of a step, and no operation here reads it.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    deterministic.fill_uninitialized_memory = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
@@ -340,7 +342,7 @@ def _deterministic() -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
-        torch.utils.deterministic.fill_uninitialized_memory = fills
+        deterministic.fill_uninitialized_memory = fills
 
 
 @contextmanager

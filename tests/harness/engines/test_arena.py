@@ -50,6 +50,20 @@ def test_blocks_hold_what_was_written_and_do_not_overlap(tmp_path: Path) -> None
     arena.close()
 
 
+def test_where_a_system_cannot_reserve_room_files_are_made_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")  # macOS has none
+    arena = Arena([tmp_path], 1 << 20)
+
+    blocks = arena.allocate([samples(4 * KIB)])
+
+    assert blocks is not None
+    BlockReader().array(blocks[0])[...] = 1
+    assert files_in(tmp_path) == [SEGMENT]
+    arena.close()
+
+
 def test_no_more_than_the_budget_is_given_out_until_some_is_freed(tmp_path: Path) -> None:
     arena = Arena([tmp_path], 8 * KIB)
     first = arena.allocate([samples(6 * KIB)])

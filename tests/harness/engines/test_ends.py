@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -20,6 +21,7 @@ from sepbench_testkit.machine import (
 from sepbench.harness.engines.arena import PREFIX
 from sepbench.harness.errors import ScratchError, TooManyFailuresError, WorkspaceError
 from sepbench.harness.run import grid
+from sepbench.harness.run.event_log import EventTail
 from sepbench.harness.store import Workspace
 
 
@@ -174,19 +176,41 @@ def test_scenes_that_are_not_what_they_were_fail_before_a_model_sees_them(
 # --- Ctrl-C -------------------------------------------------------------------------------
 
 
+def test_the_last_event_of_a_run_that_was_cut_short_counts_what_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Workspace.record
+
+    def record_and_stop(self: Workspace, outcomes: list[object], run_id: int) -> None:
+        record(self, outcomes, run_id)  # type: ignore[arg-type]
+        if recorded(tmp_path / "ws") == 6:
+            raise KeyboardInterrupt  # a second Ctrl-C
+
+    monkeypatch.setattr(Workspace, "record", record_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "ws", settings=["datasets.kit.scenes=3", "metrics=[sdr]"])
+
+    last = EventTail(tmp_path / "ws").read()[-1]
+    assert (last["event"], last["status"], recorded(tmp_path / "ws")) == ("run-ended", "stopped", 6)
+    # What was recorded last was not told to the log any more.
+    assert last["done"] == 3
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_asked_to_stop_finishes_what_is_in_flight_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     workspace, cli, log = tmp_path / "ws", Cli(), tmp_path / "log"
-    process = cli.start(
+    process = in_a_group(
+        cli,
         *("run", "-m", "kit-half", "-d", "kit", "--workspace", workspace),
         *("datasets.kit.scenes=500", "models.kit-half.seconds=0.02", "bounds=[]"),
         *("metrics=[sdr]", "batch_size=2", f"models.kit-half.log={log}"),
     )
     assert wait_until(lambda: recorded(workspace) > 0, 60)
 
-    process.send_signal(number)
+    # To every process of the group, as terminals, Slurm and systemd do.
+    os.killpg(process.pid, number)
     _, stderr = process.communicate(timeout=60)
 
     assert process.returncode == 130
@@ -196,8 +220,26 @@ def test_a_command_asked_to_stop_finishes_what_is_in_flight_and_says_how_to_go_o
     # What the model has separated is recorded, and nothing else was begun.
     assert 0 < recorded(workspace) == calls(log)["separate"] < 1500
     assert rows(workspace, "SELECT status FROM runs") == [{"status": "stopped"}]
+    assert rows(workspace, "SELECT count(*) AS failures FROM failures") == [{"failures": 0}]
+    ended = EventTail(workspace).read()
+    restarts = [lane["restarts"] for e in ended if e["event"] == "snapshot" for lane in e["lanes"]]
+    assert set(restarts) == {0}
     assert cli.all_gone()
     assert cli.scratch(workspace) == []
+
+
+def in_a_group(cli: Cli, *arguments: str | Path) -> subprocess.Popen[str]:
+    """Begin a command as the first process of a group of its own."""
+    process = subprocess.Popen(
+        [*cli.command, *map(str, arguments)],
+        env=cli.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    cli.started.append(process.pid)
+    return process
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:

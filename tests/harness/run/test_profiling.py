@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from sepbench_testkit.machine import run
 
+from sepbench.harness.engines.events import EngineSnapshot, LaneSnapshot, ScorersSnapshot
 from sepbench.harness.errors import WorkspaceError
-from sepbench.harness.run.event_log import NAME
-from sepbench.harness.run.profiling import GridProfile, _busiest, profile, profile_text
+from sepbench.harness.run.event_log import NAME, EventLog
+from sepbench.harness.run.profiling import (
+    LEAST_LOADERS,
+    GridProfile,
+    _busiest,
+    profile,
+    profile_text,
+)
 from sepbench.harness.store import DATABASE, Workspace
 
 ITEMS, SCENES = 6, 2  # three queries a scene
@@ -121,6 +129,67 @@ def test_too_few_scoring_processes_are_told_to_be_more(recorded: Path, tmp_path:
     assert expected in found.sentence
 
 
+RAY = {"name": "ray", "workers": 1, "ray": {"actors": "auto", "scorers": "auto"}}
+
+
+def on_a_cluster(folder: Path, *, actors: int, scorers: int) -> None:
+    """A log of the latest run, as the driver of a small machine writes it."""
+    lanes = [LaneSnapshot(number=k, device="cuda:0", model="m") for k in range(actors)]
+    snapshot = EngineSnapshot(
+        seconds=1.0, lanes=tuple(lanes), scorers=ScorersSnapshot(most=scorers)
+    )
+    folder.mkdir(exist_ok=True)
+    log = EventLog(folder, 1)
+    log.write("run-started", {"workers": 1, "loaders": 3, "cores": 1})
+    log.write("snapshot", {"done": 6, "failed": 0, **asdict(snapshot), "cells": {}})
+    log.close()
+
+
+def test_a_cluster_has_the_places_of_its_actors_and_scoring_tasks(
+    recorded: Path, tmp_path: Path
+) -> None:
+    timed(recorded, tmp_path / "w", {"score": 5.0}, RAY)
+    on_a_cluster(tmp_path / "w", actors=4, scorers=12)
+
+    found = profile(tmp_path / "w")
+
+    assert found.places == {"reading": 12, "models": 4, "scoring": 12}
+    assert found.occupied["scoring"] == pytest.approx(5.0 * ITEMS / 12)
+
+
+def test_without_a_log_a_cluster_has_the_places_that_were_asked_for(
+    recorded: Path, tmp_path: Path
+) -> None:
+    asked = {**RAY, "loaders": "auto", "ray": {"actors": 3, "scorers": 5}}
+
+    found = timed(recorded, tmp_path / "w", {"score": 5.0}, asked)
+
+    assert found.places == {"reading": 3 * LEAST_LOADERS, "models": 3, "scoring": 5}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bottleneck", "says"),
+    [
+        ({"load": 9.0}, "reading", "Raise engine.loaders (now 3 in each of 2 actors)"),
+        ({"score": 9.0}, "scoring", "Raise engine.ray.scorers (now 2, each takes one CPU"),
+        ({"separate": 9.0}, "models", "raise engine.ray.actors (now 2)"),
+        ({"condition": 9.0}, "models", "each different query is encoded once a run"),
+    ],
+)
+def test_a_cluster_is_told_the_settings_that_it_knows(
+    recorded: Path, tmp_path: Path, seconds: dict[str, float], bottleneck: str, says: str
+) -> None:
+    timed(recorded, tmp_path / "w", {"load": 1e-6, "separate": 1e-6} | seconds, RAY)
+    on_a_cluster(tmp_path / "w", actors=2, scorers=2)
+
+    found = profile(tmp_path / "w")
+
+    assert found.bottleneck == bottleneck
+    assert says in found.sentence
+    assert "engine.workers" not in found.sentence
+    assert "engine.lanes" not in found.sentence
+
+
 def test_inline_is_told_to_overlap(recorded: Path) -> None:
     found = profile(recorded)
 
@@ -155,6 +224,14 @@ def test_a_run_in_processes_knows_its_lanes_and_how_long_they_waited(tmp_path: P
     assert found.loading_seconds > 0
     assert found.run_seconds is not None
     assert found.run_seconds > found.seconds["separate"] > 24 * 0.2
+
+
+def test_without_a_run_there_is_nothing_to_profile(tmp_path: Path) -> None:
+    with Workspace(tmp_path, writable=True):
+        pass
+
+    with pytest.raises(WorkspaceError, match="no recorded item yet"):
+        profile(tmp_path)
 
 
 def test_without_items_there_is_nothing_to_profile(recorded: Path, tmp_path: Path) -> None:

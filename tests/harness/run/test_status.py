@@ -14,6 +14,7 @@ from sepbench_testkit.machine import Cli, run, wait_until
 from sepbench.harness.errors import WorkspaceError
 from sepbench.harness.records import CellFacts, Failure, ItemOutcome
 from sepbench.harness.run.event_log import NAME, EventLog, EventTail
+from sepbench.harness.run.logged_run import latest_run
 from sepbench.harness.run.progress import RunProgress
 from sepbench.harness.run.status import StatusReader, WorkspaceStatus
 from sepbench.harness.run.status_text import status_line, status_text
@@ -138,6 +139,24 @@ def test_the_watch_logs_what_happened_and_counts_failures(tmp_path: Path) -> Non
     assert len(events[3]["error"]) == 300
     assert (events[4]["done"], events[4]["failed"]) == (2, 1)
     assert (watch.failures, progress.done, progress.failures) == (1, 2, 1)
+
+
+def test_a_cell_that_failed_is_known_from_the_newer_file_alone(tmp_path: Path) -> None:
+    cells = [
+        CellSummary(label="m", protocol="kit", query_kind="text", cell_id=cell, pending=6, total=6)
+        for cell in (1, 2)
+    ]
+    settings = resolve(workspace=tmp_path, environment={})
+    log = EventLog(tmp_path, 1, most_bytes=2000)
+    watch = RunWatch(log, RunProgress(12, 0, cells), cells, settings)
+    watch.cell_failed(2, Failure(error_type="BaselineLoadError", error="no weights"))
+
+    while log.generation < 2:
+        watch.recorded([outcome(1, 1, fails=True)])
+
+    logged = latest_run(EventTail(tmp_path).read())
+    assert logged is not None
+    assert {cell: known.error for cell, known in logged.cells.items()} == {1: "", 2: "no weights"}
 
 
 @pytest.fixture

@@ -111,6 +111,26 @@ def test_a_disk_that_fills_up_is_noticed_and_named(tmp_path: Path) -> None:
     assert "256.0 MB left. What is done is kept." in str(room.error())
 
 
+def test_a_folder_that_is_not_there_yet_is_on_the_disk_of_the_nearest_one_above(
+    tmp_path: Path,
+) -> None:
+    disk, looked = Disk(free=0), list[Path]()
+
+    def usage(folder: Path) -> Disk:
+        looked.append(folder)
+        return disk
+
+    room = DiskRoom([tmp_path / "store" / "of mine"], usage=usage)
+    before = room.short
+    error = str(room.error())
+    (tmp_path / "store").mkdir()
+    room.error()
+
+    assert before
+    assert f"{tmp_path / 'store' / 'of mine'} has 0.0 MB left" in error
+    assert looked == [tmp_path, tmp_path, tmp_path / "store"]
+
+
 def test_it_is_looked_at_once_a_second(tmp_path: Path) -> None:
     disk = Disk(free=TERABYTE)
     room = disk.room(tmp_path)

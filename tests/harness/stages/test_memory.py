@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sepbench_testkit.faults import out_of_memory
 from sepbench_testkit.machine import calls
 
 from sepbench.harness.api import Query, Samples
 from sepbench.harness.stages.device import is_out_of_memory
 from sepbench.harness.stages.requests import ModelSpec, PairInput, PairResult, SceneInput
 from sepbench.harness.stages.separate import SeparationStage
+from sepbench.harness.stages.signal import OverlapAdd
 
 RATE = 8000
 QUERY = Query(text="a dog")
@@ -144,6 +146,33 @@ def test_a_scene_separator_is_saved_by_pieces_too() -> None:
 
     assert [(r.failure, r.degraded) for r in results] == [(None, "pieces of 2 s")] * 2
     assert worst(scenes) < CLOSE
+
+
+@pytest.mark.parametrize("degrade", [(), ("chunks",)])
+def test_a_track_that_does_not_fit_where_its_pieces_are_joined_fails_alone_or_is_saved(
+    monkeypatch: pytest.MonkeyPatch, degrade: tuple[str, ...]
+) -> None:
+    add = OverlapAdd.add
+
+    def add_with_little_room(self: OverlapAdd, estimate: Any, start: int) -> None:
+        if self._shape[1] > 4 * RATE and self._size >= 2 * RATE:
+            raise out_of_memory("allocator")  # as torch.zeros of the whole track does
+        add(self, estimate, start)
+
+    monkeypatch.setattr(OverlapAdd, "add", add_with_little_room)
+    settings = {"chunk_seconds": 2.0, "overlap_seconds": 0.1, "degrade": degrade}
+    stage = stage_of("Hungry", {"most": 100 * RATE}, **settings)
+    short, long = scenes_of(1, 3.0), scenes_of(1, 6.0)
+
+    short_result, long_result = flat(stage.separate([*short, *long]))
+
+    assert (short_result.failure, worst(short) < CLOSE) == (None, True)
+    if degrade:
+        assert (long_result.failure, long_result.degraded) == (None, "pieces of 1 s")
+        assert worst(long) < CLOSE
+    else:
+        assert long_result.failure is not None
+        assert long_result.failure.error_type == "DeviceMemoryError"
 
 
 def test_all_items_of_a_joint_scene_that_does_not_fit_fail_alike() -> None:
