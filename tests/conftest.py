@@ -22,3 +22,9 @@ MakeFileSystem = Callable[..., Path]
 def file_system(tmp_path: Path) -> Iterator[MakeFileSystem]:
     """Mounts a small file system of its own; skips where that is not allowed."""
     yield from small_file_system(tmp_path / "mounted")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: two processes that share the files then end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

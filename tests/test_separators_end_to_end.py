@@ -72,6 +72,7 @@ def values(workspace: Path, label: str) -> list[float]:
     return [row["value"] for row in found]
 
 
+@pytest.mark.slow
 def test_both_text_separators_give_finite_rows_from_their_official_files(
     tmp_path: Path, weights: Path
 ) -> None:
@@ -93,6 +94,7 @@ def test_both_text_separators_give_finite_rows_from_their_official_files(
     assert facts[1]["f"] == pytest.approx(26.9e9, rel=0.05)
 
 
+@pytest.mark.slow
 def test_audiosep_takes_examples_and_the_score_its_own_clap(tmp_path: Path, weights: Path) -> None:
     settings = ("query=audio", "query.shots=1", "metrics=[si_sdr,clapscore_audio]")
 

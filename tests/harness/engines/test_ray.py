@@ -174,6 +174,7 @@ def test_an_actor_killed_at_work_costs_nothing_and_a_second_run_finds_nothing_to
     nothing_lost_or_doubled(tmp_path / "ws", undisturbed)
 
 
+@pytest.mark.slow
 def test_what_kills_hangs_or_cannot_load_fails_by_name_and_nothing_else(
     machines: Machines, tmp_path: Path
 ) -> None:

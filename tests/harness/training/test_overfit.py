@@ -102,6 +102,7 @@ def test_a_small_network_learns_four_mixtures_by_heart(
     made = open_recipe(settings).network(
         RecipeFacts(
             classes=("a", "b", "c", "d"),
+            labelled=True,
             texts=tuple(TEXTS),
             vector=0,
             sample_rate=RATE,
