@@ -4,6 +4,7 @@ VENV   ?= .venv
 # Test processes; each computes in one thread, since two that fight for a core are slower than one.
 JOBS   ?= 2
 BIN    := $(VENV)/bin
+DEMO_MODELS := nmf,lassnet-small,unet-tag-small,audiosep-small,stsed-small
 # Twice quiet: errors only; the build backend's notes on editable installs are no news to a user.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
@@ -11,7 +12,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
-	$(BIN)/bench run --keep-audio
+	$(BIN)/bench run -m $(DEMO_MODELS) query=each 'query.shots=[1,3]' --keep-audio
 	@echo "The page, to look at and to listen to (bench report --open shows it):"
 	@$(BIN)/bench report --format html
 

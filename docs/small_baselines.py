@@ -1,10 +1,10 @@
 """Scores the small baselines, draws their training curves, and writes the tables of the docs.
 
-    python docs/small_baselines.py [--workspace FOLDER] [--curves train-results]
+    python docs/small_baselines.py [--workspace FOLDER]
 
-Runs what its workspace lacks (an hour of audio, some minutes), then rewrites what stands between
-the markers of `docs/small-baselines.md` and the picture of the curves. `--curves` takes the curves
-of new trainings into `docs/curves` first.
+Runs what its workspace lacks, then rewrites what stands between the markers of
+`docs/small-baselines.md` and of the models' cards (`baselines/small/weights/README.md`), and draws
+the curves. `python docs/small_weights.py` takes new trainings into the package before.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from matplotlib import pyplot as plt  # after the choice of what draws
 
 HERE = Path(__file__).parent
 PAGE = HERE / "small-baselines.md"
+CARDS = HERE.parent / "baselines" / "small" / "weights" / "README.md"
 CURVES = HERE / "curves"
 PICTURE = HERE / "pictures" / "small-baselines-curves.png"
 SMALL = ("lassnet-small", "unet-tag-small", "audiosep-small", "stsed-small")
@@ -41,6 +41,10 @@ RIGHT, OTHER, ABSENT, SILENT = (
     "absent-query",
 )
 SHOTS = (1, 2, 3)
+RUNNING = ("running_mean", "running_var", "num_batches_tracked")  # of normalisations
+FIRST = {"audiosep-small": ("contrastive-small",), "stsed-small": ("stsed-sed-small",)}
+GOAL_DB = 5.0
+LEVEL = 0.05  # of the paired test
 NETWORKS = {
     "lassnet-small": "LASS-Net's U-Net, a BERT of two layers over words of its own",
     "unet-tag-small": "the same U-Net, a vector for each class",
@@ -53,15 +57,7 @@ def main() -> None:
     """Run, draw, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", type=Path, default=Path("bench-results-small"))
-    parser.add_argument("--curves", type=Path, help="folder of new trainings")
     choice = parser.parse_args()
-    if choice.curves is not None:
-        for file in sorted(choice.curves.glob("*/curve.csv")):
-            shutil.copyfile(file, CURVES / f"{file.parent.name}.csv")
-            made = json.loads(file.with_name("training.json").read_text("utf-8"))
-            del made["made_with"]["command"], made["made_with"]["platform"]  # a machine's own
-            text = json.dumps(made, indent=2) + "\n"
-            (CURVES / f"{file.parent.name}.json").write_text(text, "utf-8")
     draw_curves(PICTURE)
     sb.run(
         models=["nmf", *SMALL],
@@ -73,17 +69,18 @@ def main() -> None:
     parts = {
         "models": models(),
         "trainings": trainings(),
+        "again": again(),
+        "goal": goal(choice.workspace, board),
         "scores": scores(board),
         "against-nmf": against(choice.workspace, board),
         "shots": shots(board),
         "text-against-audio": text_against_audio(choice.workspace),
         "wrong-queries": wrong_queries(board),
     }
-    text = PAGE.read_text("utf-8")
-    for name, table in parts.items():
-        sys.stdout.write(f"{name}\n\n{table}\n\n")
-        text = between(text, name, table)
-    PAGE.write_text(text, "utf-8")
+    rewrite(PAGE, parts)
+    rewrite(CARDS, {model: card(model, board) for model in SMALL})
+    for name, written in parts.items():
+        sys.stdout.write(f"{name}\n\n{written}\n\n")
 
 
 def draw_curves(picture: Path) -> None:
@@ -135,13 +132,14 @@ def models() -> str:
         made = sb.load_baseline(model)
         file = Path(made.checkpoint)
         with safe_open(file, framework="np") as opened:
-            count = sum(int(np.prod(opened.get_slice(key).get_shape())) for key in opened.keys())
+            held = [key for key in opened.keys() if not key.endswith(RUNNING)]
+            count = sum(int(np.prod(opened.get_slice(key).get_shape())) for key in held)
         rows.append(
             (
                 f"`{model}`",
                 NETWORKS[model],
                 ", ".join(made.card.query_kinds),
-                f"{count / 1e6:.2f} M values, {file.stat().st_size / 2**20:.2f} MB float16",
+                f"{count / 1e6:.2f} M parameters, {file.stat().st_size / 2**20:.2f} MB float16",
             )
         )
     return table(("Model", "Network", "Asked with", "Weights"), rows)
@@ -152,23 +150,103 @@ def trainings() -> str:
     rows = []
     for file in sorted(CURVES.glob("*.json")):
         made = json.loads(file.read_text("utf-8"))
-        best = made["best"]
-        reached = (
-            f"SDRi {best['sdr_improvement']:.2f} dB, SI-SDRi {best['si_sdr_improvement']:.2f} dB"
-            if "sdr_improvement" in best
-            else f"right answers {100 * best['hits']:.0f} %"
-        )
         rows.append(
             (
                 f"`{made['recipe']}`",
                 str(made["seed"]),
                 str(made["steps"]),
-                f"{60 * made['hours']:.0f} min on one core",
-                f"{best['step']:.0f}",
-                reached,
+                minutes(made),
+                f"{made['best']['step']:.0f}",
+                reached(made),
             )
         )
     return table(("Recipe", "Seed", "Steps", "Time", "Best at step", "There, on fold 3"), rows)
+
+
+def made_by(made: Mapping[str, Any]) -> str:
+    """Command, seed, length, choice and time of a training."""
+    return (
+        f"`bench train {made['recipe']}`, seed {made['seed']}, {made['steps']} steps, the best of "
+        f"fold 3 at step {made['best']['step']:.0f}; {minutes(made)}"
+    )
+
+
+def again() -> str:
+    """Trainings done once more: with the same seed the same curve, with others the noise."""
+    rows = []
+    for file in sorted((CURVES / "again").glob("*.json")):
+        made = json.loads(file.read_text("utf-8"))
+        shipped = json.loads((CURVES / f"{made['recipe']}.json").read_text("utf-8"))
+        same = (
+            file.with_suffix(".csv").read_bytes() == (CURVES / f"{made['recipe']}.csv").read_bytes()
+        )
+        curve = "equal in every digit" if same else "another"
+        row = (f"`{made['recipe']}`", str(made["seed"]), reached(shipped), reached(made), curve)
+        rows.append(row)
+    return table(("Recipe", "Seed", "Shipped, on fold 3", "Again", "Curve"), rows)
+
+
+def goal(workspace: Path, board: pd.DataFrame) -> str:
+    """Which rows beat NMF with as many examples, and which reach the SDRi that was aimed at."""
+    rows = []
+    for (model, query), of in rows_of(board, RIGHT):
+        if model not in SMALL:
+            continue
+        sdri: Any = of.loc["sdri"]
+        tests = [tested(workspace, model, query, metric) for metric in ("sdr", "si_sdr")]
+        verdicts = [
+            "no" if test.mean <= 0 else ("yes" if test.permutation < LEVEL else "not by the test")
+            for test in tests
+        ]
+        reaches = "yes" if sdri["value"] >= GOAL_DB else f"no, {sdri['value']:.2f} dB"
+        rows.append((model, query, reaches, *verdicts))
+    head = ("Model", "Query", "SDRi of 5 dB", "beats NMF in SDR", "in SI-SDR")
+    return table(head, rows)
+
+
+def minutes(made: Mapping[str, Any]) -> str:
+    """How long a training took, and on what."""
+    where = "one core" if made["device"] == "cpu" else made["device"]
+    return f"{60 * made['hours']:.0f} min on {where}"
+
+
+def reached(made: Mapping[str, Any]) -> str:
+    """What the best checkpoint of a training came to on fold 3."""
+    best = made["best"]
+    if "hits" in best:
+        return f"right answers {100 * best['hits']:.0f} %"
+    return f"SDRi {best['sdr_improvement']:.2f} dB, SI-SDRi {best['si_sdr_improvement']:.2f} dB"
+
+
+def card(model: str, board: pd.DataFrame) -> str:
+    """What a file holds, how it was made, and what it came to."""
+    made, *first = (
+        json.loads((CURVES / f"{name}.json").read_text("utf-8"))
+        for name in (model, *FIRST.get(model, ()))
+    )
+    file = Path(sb.load_baseline(model).checkpoint)
+    rows = [
+        ("File", f"`{file.name}`, {file.stat().st_size / 2**20:.2f} MB, float16"),
+        ("Network", NETWORKS[model]),
+        ("Asked with", ", ".join(sb.load_baseline(model).card.query_kinds)),
+        ("Recipe", made_by(made)),
+        *(("Before it", made_by(before)) for before in first),
+        (
+            "Learned from",
+            f"{made['train_clips']} clips of ESC-10 (folds 1 and 2), chosen with "
+            f"{made['validation_clips']} of fold 3",
+        ),
+        ("On fold 3", "; before it, ".join(reached(each) for each in (made, *first))),
+        *(
+            (
+                f"On the demo, by {query}",
+                f"SDRi {with_interval(of, 'sdri')} dB, SI-SDRi {with_interval(of, 'si_sdri')} dB",
+            )
+            for (name, query), of in rows_of(board, RIGHT)
+            if name == model
+        ),
+    ]
+    return table(("", ""), rows)
 
 
 def scores(board: pd.DataFrame) -> str:
@@ -186,12 +264,8 @@ def against(workspace: Path, board: pd.DataFrame) -> str:
     rows = []
     for (model, query), _ in rows_of(board, RIGHT):
         if model in SMALL:
-            examples = query[-1] if query.startswith("audio") else str(SHOTS[-1])
-            found = [
-                compared(workspace, name(model, query), f"nmf@audio{examples}", metric)
-                for metric in ("sdr", "si_sdr")
-            ]
-            rows.append((model, query, f"audio ×{examples}", *found))
+            found = [told(tested(workspace, model, query, metric)) for metric in ("sdr", "si_sdr")]
+            rows.append((model, query, f"audio ×{shots_of_nmf(query)}", *found))
     return table(("Model", "Query", "NMF's query", "SDR", "SI-SDR"), rows)
 
 
@@ -262,10 +336,26 @@ def counted(of: pd.DataFrame) -> str:
     return f"{row['scored']}/{row['expected']}"
 
 
+def shots_of_nmf(query: str) -> str:
+    """How many examples NMF gets beside a row: as many, or three where the row has none."""
+    return query[-1] if query.startswith("audio") else str(SHOTS[-1])
+
+
+def tested(workspace: Path, model: str, query: str, metric: str) -> Any:
+    """A learned row against NMF's."""
+    nmf = f"nmf@audio{shots_of_nmf(query)}"
+    (found,) = sb.compare(workspace, name(model, query), nmf, metric=metric, protocol=RIGHT)
+    return found.test
+
+
 def compared(workspace: Path, a: str, b: str, metric: str) -> str:
     """How much better a is, and whether the paired test says so."""
     (found,) = sb.compare(workspace, a, b, metric=metric, protocol=RIGHT)
-    test = found.test
+    return told(found.test)
+
+
+def told(test: Any) -> str:
+    """A paired difference with its interval and p."""
     p = "< 0.001" if test.permutation < 0.001 else f"= {test.permutation:.3f}"
     return f"{test.mean:+.2f} [{test.low:.2f}, {test.high:.2f}], p {p}"
 
@@ -282,14 +372,21 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def between(text: str, part: str, table: str) -> str:
-    """The page with another table between the markers of a part."""
-    begin, end = f"<!-- {part} -->\n", f"\n<!-- end of {part} -->"
-    before, _, rest = text.partition(begin)
-    _, found, after = rest.partition(end)
-    if not found:
-        raise SystemExit(f"{PAGE} has no place for {part}.")
-    return f"{before}{begin}{table}{end}{after}"
+def rewrite(page: Path, parts: Mapping[str, str]) -> None:
+    """Put each part between its markers.
+
+    Raises:
+        SystemExit: the page has no such markers.
+    """
+    text = page.read_text("utf-8")
+    for part, written in parts.items():
+        begin, end = f"<!-- {part} -->\n", f"<!-- end of {part} -->"
+        before, _, rest = text.partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise SystemExit(f"{page} has no place for {part}.")
+        text = f"{before}{begin}{written}\n{end}{after}"
+    page.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -105,7 +105,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "harness.store",
     ),
     "harness.configs*": (),
-    "harness.training*": (*API, *SIGNALS, *METRICS, "harness.composition", *TRAINING),
+    "harness.training*": (
+        *(*API, *SIGNALS, *METRICS, *TRAINING),
+        *("harness.composition", "harness.identity"),
+    ),
     "harness.run*": (
         *(*API, *RECORDS, *SIGNALS, *METRICS, *STAGES, *PLAN, *ENGINES, *STORE, *TABLES, *PROBING),
         *RUN,

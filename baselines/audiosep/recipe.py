@@ -61,6 +61,11 @@ class AudioSepRecipe:
         self.hop = hop
         self.text_ratio = number(NAME, "text_ratio", text_ratio, low=0.0, high=1.0)
         self.vector_ratio = number(NAME, "vector_ratio", vector_ratio, low=0.0, high=1.0)
+        if self.vector_ratio and self.text_ratio == 1:
+            raise SettingError(
+                f"network.vector_ratio={self.vector_ratio:g} is a share of the examples that are "
+                "not asked with their text, and network.text_ratio=1 leaves none. Lower it."
+            )
         self.encoder = ENCODERS[encoder](encoder_checkpoint, tokenizer)
 
     def network(self, facts: RecipeFacts) -> nn.Module:

@@ -67,6 +67,11 @@ class LassNetRecipe:
         self.tokenizer = tokenizer
         self.dropout = number(NAME, "dropout", dropout, low=0.0, high=0.9)
         self.word_dropout = number(NAME, "word_dropout", word_dropout, low=0.0, high=0.9)
+        if self.word_dropout and text == "bert-mini":
+            raise SettingError(
+                f"network.word_dropout={self.word_dropout:g} is for network.text=words; the pieces "
+                "of BERT's words have numbers of their own. Give network.word_dropout=0."
+            )
         self._vocabulary = Vocabulary(())
 
     def network(self, facts: RecipeFacts) -> nn.Module:

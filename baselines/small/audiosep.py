@@ -43,8 +43,8 @@ class AudioSepSmall(AudioSepClap):
     card = replace(
         AudioSepClap.card,
         name="audiosep-small",
-        summary="AudioSep of 1.4 M parameters at 16 kHz under a small contrastive pair. "
-        "bench train audiosep-small",
+        summary="AudioSep with its two encoders, of 1.9 M parameters at 16 kHz, for ten "
+        "classes; its weights ship",
         sample_rate=SAMPLE_RATE,
         min_samples=257,  # both ends are reflected over 256
         licence=LICENCE,

@@ -38,7 +38,7 @@ class LassNetSmall(LassNet):
 
     card = BaselineCard(
         name="lassnet-small",
-        summary="LASS-Net of 1.7 M parameters at 16 kHz. bench train lassnet-small",
+        summary="LASS-Net of 1.9 M parameters at 16 kHz, for ten classes; its weights ship",
         query_kinds=("text", "label"),
         sample_rate=SAMPLE_RATE,
         channels=1,

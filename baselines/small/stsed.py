@@ -39,7 +39,8 @@ class StSedSmall:
 
     card = BaselineCard(
         name="stsed-small",
-        summary="ST-SED of 1.5 M parameters at 16 kHz, query by example. bench train stsed-small",
+        summary="ST-SED with its detector, of 1.8 M parameters at 16 kHz, queried by example; its "
+        "weights ship",
         query_kinds=("audio",),
         sample_rate=SAMPLE_RATE,
         channels=1,

@@ -60,8 +60,11 @@ def command(
     if recipe is None:
         click.echo("\n".join(recipe_lines()))
         return
-    if smoke and (datasets or roots):
-        raise UsageError("--smoke brings its own data; leave out -d and --root.")
+    if smoke and (datasets or roots or config):
+        raise UsageError(
+            "--smoke brings its own data and sizes; leave out -d, --root and --config. Settings "
+            "may be given as KEY=VALUE."
+        )
     overrides = [*(root_setting(text) for text in roots), *settings]
     if smoke:
         resolved = smoke_settings(recipe, overrides)
@@ -101,7 +104,10 @@ class _Progress:
 def _summary(report: TrainingReport) -> str:
     trained = report.trained
     scores = trained.best or trained.scores
-    values = ", ".join(f"{name} {value:.3g}" for name, value in scores.items())
+    values = ", ".join(
+        f"{name} {value:.0f}" if name == "step" else f"{name} {value:.3g}"
+        for name, value in scores.items()
+    )
     held_out = f"best on {report.validation_clips} held-out ones: {values}"
     lines = [
         f"{trained.steps} steps in {trained.seconds / 60:.1f} min on {trained.device}, "

@@ -26,15 +26,22 @@ WEIGHTS = ("clap", "audiosep-clap")
 class InstalledClap:
     """Text and audio tower of one checkpoint, each loaded when it is first asked.
 
+    Args:
+        checkpoint: holds both.
+        text: encoder that reads its text tower.
+        audio: encoder that reads its audio tower.
+
     Attributes:
         identity, sample_rate, crop: as `ClapEncoder` says.
     """
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(
+        self, checkpoint: Path, *, text: str = "clap-text", audio: str = "clap-audio"
+    ) -> None:
         sha256 = known_sha256(checkpoint) or file_sha256(checkpoint)
         self.identity = f"{checkpoint.name} sha256:{sha256[:16]}"
-        self._text = ENCODERS.load("clap-text")(checkpoint=str(checkpoint))
-        self._audio = ENCODERS.load("clap-audio")(checkpoint=str(checkpoint))
+        self._text = ENCODERS.load(text)(checkpoint=str(checkpoint))
+        self._audio = ENCODERS.load(audio)(checkpoint=str(checkpoint))
         self.sample_rate: int = self._audio.card.sample_rate
         self.crop: str = self._audio.card.crop
         self._loaded: set[int] = set()

@@ -44,6 +44,9 @@ SMOKE: dict[str, Any] = {
     "log_every": 1,
 }
 
+# What a user says of these holds for the recipe that comes first too: it has to fit the second.
+SHARED = frozenset({"data.sample_rate", "network.detector"})
+
 
 def run_smoke(
     recipe: str,
@@ -65,8 +68,12 @@ def run_smoke(
             report = run_smoke(recipe, overrides=overrides, folder=Path(made), progress=progress)
         return replace(report, files=())  # gone with the folder
     settings = smoke_settings(recipe, overrides)
-    if settings.smoke.first:
-        before = run_smoke(settings.smoke.first, folder=folder / settings.smoke.first)
+    if settings.smoke.first and settings.smoke.gives not in _keys(overrides):
+        before = run_smoke(
+            settings.smoke.first,
+            overrides=[text for text in overrides if not _keys([text]).isdisjoint(SHARED)],
+            folder=folder / settings.smoke.first,
+        )
         settings = with_changes(settings, {settings.smoke.gives: str(before.files[0])})
     return run_training(settings, folder / recipe, progress=progress)
 
@@ -74,6 +81,10 @@ def run_smoke(
 def smoke_settings(recipe: str, overrides: Sequence[str] = ()) -> TrainSettings:
     """The settings of a smoke run; a key among the overrides is the user's."""
     settings = resolve_training(recipe, overrides=overrides)
-    asked = {text.partition("=")[0].lstrip("+") for text in overrides}  # the user's own words win
+    asked = _keys(overrides)  # the user's own words win
     changes = {**SMOKE, **settings.smoke.changes}
     return with_changes(settings, {k: v for k, v in changes.items() if k not in asked})
+
+
+def _keys(overrides: Sequence[str]) -> set[str]:
+    return {text.partition("=")[0].lstrip("+") for text in overrides}

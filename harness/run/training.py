@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 import json
@@ -262,10 +261,10 @@ def _placed(
     settings: TrainSettings, examples: Mapping[str, Examples], placing: Placing, folder: Path
 ) -> dict[str, dict[tuple[str, int], int]]:
     """Where the clips are cut, by part; a training that goes on reads what it found before."""
-    network = {
-        key: _contents(value) for key, value in settings.network.items() if isinstance(value, str)
+    made_with = {
+        "settings": json.loads(json.dumps(settings.identity)),
+        "files": dict(settings.file_digests),
     }
-    made_with = {"settings": json.loads(json.dumps(settings.identity)), "files": network}
     file = folder / PLACED_FILE
     try:
         held = json.loads(file.read_text("utf-8"))
@@ -281,15 +280,6 @@ def _placed(
         draft.write_text(text, "utf-8")
         draft.replace(file)
     return {part: {(clip_id, tag): at for clip_id, tag, at in each} for part, each in known.items()}
-
-
-def _contents(value: str) -> str:
-    """The digest of a setting that names a file, else the setting."""
-    path = Path(value)
-    if not path.is_file():
-        return value
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _facts(

@@ -55,6 +55,9 @@ class Keeping(Callback):
         before = validations(self._curve.path, self._chosen_by) if found else {}
         scores = [value for step, value in before.items() if step <= trainer.global_step]
         self._best = trainer.strategy.broadcast(max(scores, default=-math.inf))
+        # The step that is gone on from is kept: the first batches of the next one must not keep it
+        # again, in the middle of what they gather.
+        self._kept = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: object

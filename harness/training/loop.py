@@ -151,10 +151,18 @@ def _claim(folder: Path, settings: TrainSettings, *, resumes: bool) -> None:
     """Refuse to go on with other settings than those a folder was begun with; else write them."""
     file = folder / SETTINGS_FILE
     now = json.loads(json.dumps(settings.identity))
+    digests = settings.file_digests
     if resumes and file.is_file():
-        before = json.loads(file.read_text("utf-8"))["settings"]
+        held = json.loads(file.read_text("utf-8"))
+        before = held["settings"]
         names = sorted(set(before) | set(now))
         other = [name for name in names if before.get(name) != now.get(name)]
+        read = held.get("files", {})
+        other += [
+            f"the file of {key} has changed"
+            for key in sorted(set(read) & set(digests))
+            if read[key] != digests[key]
+        ]
         if other:
             raise UsageError(
                 f"{folder} holds a training with other settings ({', '.join(other)}). Go on with "
@@ -166,7 +174,7 @@ def _claim(folder: Path, settings: TrainSettings, *, resumes: bool) -> None:
         and not _is_ours(file, now)
     ):
         raise UsageError(f"{folder} holds checkpoints of something else. Name another with -o.")
-    text = json.dumps({"recipe": settings.recipe, "settings": now}, indent=2)
+    text = json.dumps({"recipe": settings.recipe, "settings": now, "files": digests}, indent=2)
     file.write_text(text + "\n", "utf-8")
 
 
@@ -225,7 +233,7 @@ def _trainer(
         accelerator=accelerator,
         devices=devices,
         strategy="ddp_find_unused_parameters_true" if devices > 1 else "auto",
-        sync_batchnorm=devices > 1,
+        sync_batchnorm=devices > 1 and accelerator == "gpu",  # PyTorch has it there only
         precision=PRECISIONS[settings.precision],  # type: ignore[arg-type]  # one of its literals
         max_steps=settings.max_steps,
         max_epochs=-1,

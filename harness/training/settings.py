@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from sepbench.harness.composition import compose, read_file
 from sepbench.harness.errors import SettingError, UnknownNameError
+from sepbench.harness.identity import file_sha256
 
 Order = Literal["shuffled", "balanced"]
 Rule = Literal["energy", "peak", "match", "none"]
@@ -200,6 +201,17 @@ class TrainSettings:
             for name, given in kept["datasets"].items()
         }
         return kept
+
+    @property
+    def file_digests(self) -> Mapping[str, str]:
+        """SHA-256 of each file that the settings name, such as a frozen encoder's, by setting."""
+        named = {f"network.{key}": value for key, value in self.network.items()}
+        named |= {"data.vectors": self.data.vectors, "data.captions": self.data.captions}
+        return {
+            key: file_sha256(Path(value))
+            for key, value in named.items()
+            if isinstance(value, str) and Path(value).is_file()
+        }
 
 
 def recipe_names() -> tuple[str, ...]:

@@ -210,3 +210,54 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
             network__dropout=0.0,
             optimiser__steps=[[0, 1e30]],
         )
+
+
+def test_no_checkpoint_is_written_in_the_middle_of_gathered_batches(tmp_path: Path) -> None:
+    """Stopped twice, the second time at a step after which no validation follows."""
+    gathered = {"accumulate": 2, "batch_size": 2, "validate_every": 4, "checkpoint_every": 2}
+    go(tmp_path / "a", 6, **gathered)
+    for steps in (2, 4, 6):
+        go(tmp_path / "b", steps, **gathered)
+
+    assert differences(held(tmp_path / "a"), held(tmp_path / "b")) == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes"),
+    [
+        ("audiosep", {}),
+        ("stsed", {}),
+        ("stsed-sed", {}),
+        ("contrastive", {"network.word_dropout": 0.3}),
+        ("unet-tag", {}),
+        ("lassnet", {"precision": "bf16"}),
+    ],
+)
+def test_two_and_two_steps_of_every_recipe_are_four(
+    recipe: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = with_changes(smoke_settings(recipe), {"average": 0.9, **changes})
+    if settings.smoke.first:
+        first = run_training(smoke_settings(settings.smoke.first), tmp_path / "first")
+        settings = with_changes(settings, {settings.smoke.gives: str(first.files[0])})
+
+    run_training(with_changes(settings, {"max_steps": 4}), tmp_path / "a")
+    for steps in (2, 4):
+        run_training(with_changes(settings, {"max_steps": steps}), tmp_path / "b")
+
+    assert differences(held(tmp_path / "a"), held(tmp_path / "b")) == []
+    assert (tmp_path / "a/curve.csv").read_text() == (tmp_path / "b/curve.csv").read_text()
+
+
+def test_another_encoder_under_the_same_name_is_noticed(tmp_path: Path) -> None:
+    pair = tmp_path / "pair"
+    (file,) = run_training(smoke_settings("contrastive"), pair).files
+    settings = with_changes(
+        smoke_settings("audiosep"), {"network.encoder_checkpoint": str(file), "max_steps": 2}
+    )
+    run_training(settings, tmp_path / "made")
+    other = run_training(with_changes(smoke_settings("contrastive"), {"seed": 2}), tmp_path / "o")
+    file.write_bytes(other.files[0].read_bytes())
+
+    with pytest.raises(UsageError, match=r"the file of network\.encoder_checkpoint has changed"):
+        run_training(with_changes(settings, {"max_steps": 4}), tmp_path / "made")

@@ -90,7 +90,19 @@ def test_audiosep_is_asked_with_sounds_and_with_vectors_from_a_file(tmp_path: Pa
         ("lassnet", {"network.text": "gpt"}, SettingError, "one of bert-mini, words"),
         ("audiosep", {"network.encoder": "bert"}, SettingError, "one of clap, clip, contrastive"),
         ("audiosep", {}, SettingError, "train one with bench train contrastive"),
+        (
+            "audiosep",
+            {"network.vector_ratio": 0.5, "network.text_ratio": 1},
+            SettingError,
+            "leaves none",
+        ),
         ("stsed", {"network.detector": "vgg"}, SettingError, "one of htsat, cnn14"),
+        (
+            "lassnet",
+            {"network.text": "bert-mini", "network.word_dropout": 0.1},
+            SettingError,
+            "is for network.text=words",
+        ),
     ],
 )
 def test_settings_of_a_recipe_that_cannot_be_are_refused(
@@ -98,6 +110,26 @@ def test_settings_of_a_recipe_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(error, match=words):
         open_recipe(with_changes(smoke_settings(recipe), changes))
+
+
+def test_a_smoke_run_takes_what_the_user_says_to_both_stages(tmp_path: Path) -> None:
+    report = run_smoke("stsed", overrides=["network.detector=cnn14"], folder=tmp_path)
+
+    assert report.trained.steps == 4
+    held = json.loads((tmp_path / "stsed-sed" / "stsed-sed" / "settings.json").read_text())
+    assert held["settings"]["network"]["detector"] == "cnn14"
+
+
+def test_a_smoke_run_takes_the_users_file_and_trains_none(tmp_path: Path) -> None:
+    pair = run_smoke("contrastive", folder=tmp_path / "pair").files[0]
+
+    run_smoke(
+        "audiosep", overrides=[f"network.encoder_checkpoint={pair}"], folder=tmp_path / "made"
+    )
+
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["audiosep"]
+    held = json.loads((tmp_path / "made" / "audiosep" / "settings.json").read_text())
+    assert held["settings"]["network"]["encoder_checkpoint"] == str(pair)
 
 
 def test_vectors_have_to_be_one_for_each_clip_and_of_one_length(tmp_path: Path) -> None:
