@@ -27,7 +27,7 @@ from sepbench.harness.run.report import write_reports
 
 WIDTH, HEIGHT = 1440, 960
 SCALE = 1.2
-COLOURS = 256  # of a picture's palette: text stays sharp at a third of the bytes
+COLOURS = 128  # of a picture's palette: text stays sharp at a third of the bytes
 MOST_BYTES = 300_000
 # The item that the first model does best among those with sound, in the middle of a sound.
 BEST_ITEM = """

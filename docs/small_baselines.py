@@ -277,7 +277,7 @@ def shots(board: pd.DataFrame) -> str:
             cells = dict(rows_of(board, RIGHT))
             values = [with_interval(cells[model, f"audio ×{count}"], column) for count in SHOTS]
             rows.append((model, title, *values))
-    return table(("Model", "dB", *(f"{count} shots" for count in SHOTS)), rows)
+    return table(("Model", "dB", *(f"{count} shot{'s' * (count > 1)}" for count in SHOTS)), rows)
 
 
 def text_against_audio(workspace: Path) -> str:
