@@ -49,10 +49,15 @@ def test_the_settings_can_be_seen_before() -> None:
     assert shown["datasets"]["folder"]["root"] == "/x y"
 
 
-def test_a_smoke_run_brings_its_own_data() -> None:
+@pytest.mark.parametrize("given", [("-d", "esc50"), ("--config", "mine.yaml")])
+def test_a_smoke_run_takes_no_other_data(given: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("max_steps: 1\n")
+    name, value = given
+    value = str(tmp_path / value) if name == "--config" else value
+
     with pytest.raises(UsageError, match="--smoke brings its own data"):
         CliRunner().invoke(
-            bench, ["train", "lassnet", "--smoke", "-d", "esc50"], catch_exceptions=False
+            bench, ["train", "lassnet", "--smoke", name, value], catch_exceptions=False
         )
 
 
