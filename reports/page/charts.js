@@ -121,11 +121,13 @@ sepbench.charts = (() => {
     const most = Math.max(1e-9, ...cells.map((cell) => Math.abs(cell.mean)));
     // As wide as there is room for beside the names; narrower than its numbers never, then it scrolls.
     const longest = Math.max(...ordered.map((row) => sepbench.nameOf(row).length)), count = ordered.length;
-    const beside = Math.min(matchMedia("(max-width: 860px)").matches ? 116 : 196, 32 + 7.5 * longest);
+    // A model asked in several ways is told apart at the end of its names: wide pages show all of it.
+    const narrow = matchMedia("(max-width: 860px)").matches;
+    const beside = Math.min(narrow ? 116 : 240, 32 + 7.5 * longest);
     const room = widthOf(node) - beside - 4, [least, widest] = dense ? [46, 74] : [50, 92];
     const wide = (free) => Math.max(least, Math.min(widest, Math.floor(free)));
     // Headings that do not fit above their column are turned, and reach beyond the last one.
-    const turned = 7.2 * longest > wide(room / count) - 6 ? Math.min(84, Math.ceil(7.2 * longest)) : 0, beyond = turned ? 0.65 * turned + 8 : 0;
+    const turned = 7.2 * longest > wide(room / count) - 6 ? Math.min(narrow ? 84 : 190, Math.ceil(7.2 * longest)) : 0, beyond = turned ? 0.65 * turned + 8 : 0;
     const step = { x: turned ? wide((room - beyond) / (count - 0.5)) : wide(room / count), y: dense ? 37 : 56 };
     const padding = { left: 2, right: Math.max(2, Math.ceil(beyond - step.x / 2)), top: turned ? Math.ceil(0.77 * turned) + 16 : 30, bottom: 2 };
     const names = el("ol", { class: "names", "aria-hidden": "true", vars: { "--head": `${padding.top}px`, "--step": `${step.y}px`, "--most": `${beside}px` } }, ordered.map((row) =>
