@@ -9,10 +9,11 @@ and harms nothing else.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import entry_points
+from functools import cached_property, lru_cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from sepbench.harness.errors import DuplicateNameError, PluginError, UnknownNameError
@@ -64,7 +65,7 @@ class Registry:
             name: Entry(name=name, target=target) for name, target in self._catalog.items()
         }
         plugins: dict[str, Entry] = {}
-        for point in sorted(entry_points(group=self.group), key=lambda p: (p.name, p.value)):
+        for point in sorted(_points(self.group), key=lambda p: (p.name, p.value)):
             package = point.dist.name if point.dist else "unknown package"
             version = point.dist.version if point.dist else ""
             entry = Entry(
@@ -91,7 +92,7 @@ class Registry:
                 package=p.dist.name if p.dist else "unknown package",
                 package_version=p.dist.version if p.dist else "",
             )
-            for p in entry_points(group=self.group)
+            for p in _points(self.group)
             if p.name in self._catalog
         )
 
@@ -122,6 +123,18 @@ class Registry:
         """
         entry = self.entry(name)
         return import_target(entry.target, f"{self.kind} '{name}' of package '{entry.package}'")
+
+
+def _points(group: str) -> tuple[EntryPoint, ...]:
+    return _points_by_group(tuple(sys.path)).get(group, ())
+
+
+@lru_cache(maxsize=1)
+def _points_by_group(path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:
+    """Entry points of every package on a path, by group: one reading of its folders for all."""
+    del path  # the key: another path has other packages
+    points = entry_points()
+    return {group: tuple(points.select(group=group)) for group in points.groups}
 
 
 def _target_of(value: str) -> str:

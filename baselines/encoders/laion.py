@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 from sepbench.baselines.checkpoints import fit
 from sepbench.baselines.encoders.clap import VOCABULARY, ClapAudio, ClapText
@@ -113,6 +112,8 @@ def _without_downloads() -> Iterator[None]:
     ten minutes; its constructor loads RoBERTa's weights only to overwrite them. For the length of
     this context these names stand for nothing, and for a RoBERTa without weights.
     """
+    from unittest.mock import patch
+
     import transformers
 
     config = transformers.RobertaConfig(
