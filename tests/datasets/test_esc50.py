@@ -120,9 +120,9 @@ def test_rows_are_plain_data(tmp_path: Path) -> None:
 def test_the_full_list_is_made_quickly_and_once(tmp_path: Path) -> None:
     dataset = Esc50(tmp_path)
 
-    start = time.perf_counter()
+    start = time.process_time()  # of this process: others may share the machine
     rows = dataset.scenes("rebuilt")
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
 
     assert seconds < 0.3
     assert dataset.scenes("rebuilt") is rows

@@ -185,9 +185,9 @@ def test_the_whole_test_set_is_listed_quickly_and_once(tmp_path: Path) -> None:
             (tmp_path / folder / f"p232_{number:03d}.wav").touch()
     dataset = VoiceBankDemand(tmp_path)
 
-    start = time.perf_counter()
+    start = time.process_time()  # of this process: others may share the machine
     rows = dataset.scenes("test")
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
 
     assert len(rows) == 824
     assert seconds < 0.3
