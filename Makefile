@@ -8,7 +8,7 @@ DEMO_MODELS := nmf,lassnet-small,unet-tag-small,audiosep-small,stsed-small
 # Twice quiet: errors only; the build backend's notes on editable installs are no news to a user.
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test test-all lint types check clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.installed
@@ -16,9 +16,11 @@ demo: $(VENV)/.installed
 	@echo "The page, to look at and to listen to (bench report --open shows it):"
 	@$(BIN)/bench report --format html
 
-test: $(VENV)/.installed-test
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 \
-		$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+# Tests start thousands of processes: with bytecode kept, as usual, none of them compiles anew.
+test: MARKS := -m "not slow"
+test test-all: $(VENV)/.installed-test
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= \
+		$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(MARKS) $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -30,7 +32,7 @@ types: $(VENV)/.installed-dev
 	for d in harness baselines datasets reports; do ln -sfn ../../$$d .typing/sepbench/$$d; done
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types test-all
 
 $(BIN)/python:
 	@echo "Installing into $(VENV): about 5 GB, a few minutes."

@@ -103,10 +103,7 @@ def load_protocol(
     import yaml
 
     text = files("sepbench.harness.configs.protocol").joinpath(f"{name}.yaml").read_text("utf-8")
-    # Our own files: libyaml reads them ten times faster, and its depth need not be guarded.
-    safe = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    fields = yaml.load(text, Loader=safe)  # either is a safe loader
-    return parse_protocol({"name": name, **fields}, f"protocol/{name}.yaml")
+    return parse_protocol({"name": name, **yaml.safe_load(text)}, f"protocol/{name}.yaml")
 
 
 def parse_own(name: str, fields: object) -> ScoringProtocol:
