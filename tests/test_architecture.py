@@ -145,6 +145,7 @@ HEAVY_AT_TOP: dict[str, set[str]] = {
     "harness.training.module": {"torch", "lightning"},
     "harness.training.curve": {"lightning"},
     "harness.training.keeping": {"lightning"},
+    "harness.training.stopping": {"lightning"},
 }
 
 

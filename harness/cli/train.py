@@ -58,6 +58,8 @@ def command(
     from sepbench.harness.training.settings import resolve_training
 
     if recipe is None:
+        if datasets or roots or output or config or smoke or show_config:
+            raise UsageError("Name a recipe: bench train RECIPE. Alone it lists them.")
         click.echo("\n".join(recipe_lines()))
         return
     if smoke and (datasets or roots or config):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sepbench.harness.api import Clip
-from sepbench.harness.api.training import Placing, Recipe, RecipeFacts
+from sepbench.harness.api.training import Recipe, RecipeFacts
 from sepbench.harness.errors import (
     CheckpointError,
     DatasetError,
@@ -25,9 +24,11 @@ from sepbench.harness.errors import (
 from sepbench.harness.run.catalogs import RECIPES
 from sepbench.harness.run.corpora import open_dataset
 from sepbench.harness.run.provenance import provenance
+from sepbench.harness.training.claiming import claim, clips_digest
 from sepbench.harness.training.clips import TrainingClips, choose_clips
-from sepbench.harness.training.examples import Examples, placed, whole_clips
-from sepbench.harness.training.loop import Trained, train
+from sepbench.harness.training.examples import Examples, placed
+from sepbench.harness.training.loop import Trained, check_devices, train
+from sepbench.harness.training.places import find_places
 from sepbench.harness.training.scoring import CHOSEN_BY
 from sepbench.harness.training.settings import TrainSettings, recipe_names, resolve_training
 
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 FACTS_FILE = "training.json"
-PLACED_FILE = "placed.json"  # where a detector has found each class
-LONGEST_SECONDS = 10.0  # of a clip in which a class is looked for
-CLIPS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +81,7 @@ def run_training(
     for package in ("lightning", "tensorboard"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("bench train", package, "train")
+    check_devices(settings)
     recipe = open_recipe(settings)
     clips = choose_clips(open_clips(settings), settings.data, settings.seed)
     if settings.data.order == "balanced" and not clips.classes:
@@ -91,6 +90,7 @@ def run_training(
             "data.order=shuffled, or a dataset with labels."
         )
     vectors = _vectors(settings, clips)
+    claim(folder, settings, clips)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         trainee = recipe.network(_facts(settings, clips, vectors))
@@ -107,9 +107,11 @@ def run_training(
         )
         for part, chosen in (("train", clips.train), ("validation", clips.validation))
     }
+    for each in examples.values():
+        each.refuse_lonely()
     placing = recipe.placing(trainee)
     if placing is not None:
-        begins = _placed(settings, examples, placing, folder)
+        begins = find_places(settings, clips_digest(clips), examples, placing, folder)
         examples = {part: placed(each, begins[part]) for part, each in examples.items()}
     trained = train(
         settings,
@@ -193,57 +195,46 @@ def read_vectors(file: str | None) -> dict[str, npt.NDArray[np.float32]]:
     """Clip id -> (D,) float32; empty without a file.
 
     Raises:
-        CheckpointError: no safetensors file, or one that holds something else than vectors.
+        CheckpointError: no safetensors file, or one that holds something else than vectors of
+            finite numbers.
     """
     if file is None:
         return {}
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.torch import load_file  # numpy knows no bfloat16
 
     try:
         held = load_file(file)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"data.vectors={file} is no safetensors file: {error}.") from error
-    found = {name: value.astype("float32") for name, value in held.items()}
+    found = {name: value.float() for name, value in held.items()}
     if len({value.shape for value in found.values()}) != 1 or next(iter(found.values())).ndim != 1:
         raise CheckpointError(
             f"data.vectors={file}: expected one vector for each clip, all of one length."
         )
-    return found
-
-
-def place_clips(examples: Examples, placing: Placing) -> dict[tuple[str, int], int]:
-    """Where in each clip each of its classes sounds: (clip id, class) -> first sample."""
-    import torch
-
-    found: dict[tuple[str, int], int] = {}
-    waiting: dict[int, list[tuple[tuple[str, int], Any]]] = {}
-
-    def flush(length: int) -> None:
-        rows = waiting.pop(length)
-        sounds = torch.stack([torch.from_numpy(samples) for _, samples in rows])
-        begins = placing(sounds, torch.tensor([key[1] for key, _ in rows]))
-        found.update((key, begin) for (key, _), begin in zip(rows, begins, strict=True))
-
-    for item, tag, samples in whole_clips(examples, LONGEST_SECONDS):
-        if len(samples) <= examples.data.segment:
-            continue
-        rows = waiting.setdefault(len(samples), [])
-        rows.append(((item.clip.clip_id, tag), samples.copy()))
-        if len(rows) == CLIPS_AT_ONCE:
-            flush(len(samples))
-    for length in list(waiting):
-        flush(length)
-    return found
+    for name, value in found.items():
+        if not value.isfinite().all():
+            raise CheckpointError(
+                f"data.vectors={file}: the vector of {name} holds NaN or infinite numbers. Make "
+                "that one anew, or take it out of the file and give data.without=[…] with its clip."
+            )
+    return {name: value.numpy() for name, value in found.items()}
 
 
 def _vectors(settings: TrainSettings, clips: TrainingClips) -> dict[str, npt.NDArray[np.float32]]:
-    """The file's embeddings of all clips; none where the recipe asks with none.
+    """The file's embeddings of all clips; none where there is no file.
 
     Raises:
+        SettingError: a file, and a recipe that asks with nothing of it.
         DatasetError: it lacks some clips: told before the training, not when one is drawn.
     """
     if not settings.network.get("vector_ratio"):
+        if settings.data.vectors is not None:
+            raise SettingError(
+                f"data.vectors={settings.data.vectors}: no example would be asked with an "
+                "embedding of that file. Give network.text_ratio below 1 and network.vector_ratio "
+                "above 0 (audiosep), or leave it out."
+            )
         return {}
     vectors = read_vectors(settings.data.vectors)
     ids = [item.clip.clip_id for item in (*clips.train, *clips.validation)]
@@ -255,31 +246,6 @@ def _vectors(settings: TrainSettings, clips: TrainingClips) -> dict[str, npt.NDA
             "out with data.without=[…]."
         )
     return vectors
-
-
-def _placed(
-    settings: TrainSettings, examples: Mapping[str, Examples], placing: Placing, folder: Path
-) -> dict[str, dict[tuple[str, int], int]]:
-    """Where the clips are cut, by part; a training that goes on reads what it found before."""
-    made_with = {
-        "settings": json.loads(json.dumps(settings.identity)),
-        "files": dict(settings.file_digests),
-    }
-    file = folder / PLACED_FILE
-    try:
-        held = json.loads(file.read_text("utf-8"))
-        known = held["found"] if held["made_with"] == made_with else None
-    except (OSError, ValueError, KeyError, TypeError):
-        known = None  # not there, or cut short by a kill: it is found again
-    if known is None:
-        begins = {part: place_clips(each, placing) for part, each in examples.items()}
-        known = {part: [[*key, at] for key, at in each.items()] for part, each in begins.items()}
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"made_with": made_with, "found": known})
-        draft = file.with_suffix(f".{os.getpid()}")
-        draft.write_text(text, "utf-8")
-        draft.replace(file)
-    return {part: {(clip_id, tag): at for clip_id, tag, at in each} for part, each in known.items()}
 
 
 def _facts(
@@ -317,7 +283,14 @@ def _write(
         "best": {name: round(value, 4) for name, value in trained.best.items()},
     }
     files = recipe.write(trainee, folder, numbers)
-    record = {**numbers, "scores": asdict(trained)["scores"], "made_with": provenance()}
+    if not trained.moved and (folder / FACTS_FILE).is_file():
+        return files  # written anew from the same checkpoint: the record is of who has trained it
+    record = {
+        **numbers,
+        "threads": trained.threads,
+        "scores": asdict(trained)["scores"],
+        "made_with": provenance(),
+    }
     text = json.dumps(record, indent=2, ensure_ascii=False)
     (folder / FACTS_FILE).write_text(text + "\n", "utf-8")
     return files

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -34,6 +35,7 @@ class Curve(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep what was written up to the step that is gone on from."""
+        self._written = trainer.global_step
         if not trainer.is_global_zero:
             return
         rows = read_curve(self.path) if self.path.is_file() else []
@@ -41,6 +43,14 @@ class Curve(Callback):
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             writer.writerows(row for row in rows if int(row[0]) <= trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Losses that no row holds yet: they go into a checkpoint with the rest."""
+        return {"losses": list(self._losses)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with them."""
+        self._losses = list(state_dict["losses"])
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: object

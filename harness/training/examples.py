@@ -7,7 +7,7 @@ number of processes, or on what was drawn before. A training that goes on begins
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -216,11 +216,30 @@ class Examples:
                 )
         return found
 
+    def refuse_lonely(self) -> None:
+        """Look now whether each clip has another to be mixed with; no audio is read.
+
+        Raises:
+            DatasetError: one has none.
+        """
+        if self.mixing.rule == "none":
+            return
+        for first in self.clips:
+            if not any(self._differs(other, first) for other in self.clips):
+                raise DatasetError(
+                    f"Of the {len(self.clips)} clips of the {self.part} part none can be mixed "
+                    f"with {first.clip.clip_id}: no other recording, or none of another class. "
+                    "Give that part clips of two classes (data.train_folds, "
+                    "data.validation_folds, data.validation_share), or mixing.disjoint=false."
+                )
+
     def _fits(self, item: TrainingClip, taken: Sequence[TrainingClip]) -> bool:
-        return self._usable(item) and not any(
-            item.origin == other.origin
-            or (self.mixing.disjoint and set(item.tags) & set(other.tags))
-            for other in taken
+        return self._usable(item) and all(self._differs(item, other) for other in taken)
+
+    def _differs(self, item: TrainingClip, other: TrainingClip) -> bool:
+        """Another recording and, where asked for, of other classes."""
+        return item.origin != other.origin and not (
+            self.mixing.disjoint and set(item.tags) & set(other.tags)
         )
 
     def _usable(self, item: TrainingClip) -> bool:
@@ -301,28 +320,30 @@ class Examples:
         return sorted(self._by_class)
 
 
-def whole_clips(examples: Examples, seconds: float) -> Iterator[tuple[TrainingClip, int, Mono]]:
-    """Every clip with each of its classes, from its beginning, up to `seconds` long."""
+def whole_clips(
+    examples: Examples, seconds: float, without: Container[tuple[str, int]] = ()
+) -> Iterator[tuple[TrainingClip, int, Mono]]:
+    """Every clip with each of its classes, from its beginning, up to `seconds` long.
+
+    Args:
+        examples: whose clips.
+        seconds: at most.
+        without: (clip id, class) that are passed over; a clip without others is not read.
+    """
     reader = ClipAudio(examples.data.sample_rate, 0)
     for item in examples.clips:
+        tags = [tag for tag in item.tags if (item.clip.clip_id, tag) not in without]
+        if not tags:
+            continue
         samples = reader.read(item)[: round(seconds * examples.data.sample_rate)]
-        for tag in item.tags:
+        for tag in tags:
             yield item, tag, samples
 
 
 def collate(rows: Sequence[Example]) -> TrainingBatch:
-    """Rows as one batch of tensors.
-
-    Raises:
-        DatasetError: some clips have an embedding in the file of vectors and others do not.
-    """
+    """Rows as one batch of tensors; their embeddings are of one length, or none has any."""
     import torch
 
-    if len({row.vector.shape for row in rows}) > 1:
-        raise DatasetError(
-            "data.vectors lacks some of the clips that are trained on, or its embeddings differ "
-            "in length. Give one for each clip."
-        )
     return TrainingBatch(
         mixture=_stacked([row.mixture for row in rows]),
         target=_stacked([row.target for row in rows]),

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from sepbench.harness.training.claiming import LAST
 from sepbench.harness.training.curve import Curve, as_written, validations
+from sepbench.harness.training.stopping import Stopping
 
-LAST, BEST, TIME = "last.ckpt", "best.ckpt", "last.json"
+BEST, TIME = "best.ckpt", "last.json"
 
 
 class Keeping(Callback):
@@ -25,6 +27,7 @@ class Keeping(Callback):
         folder: of the checkpoints.
         curve: of the same training.
         chosen_by: the score that the best one is chosen by, larger is better.
+        stopping: where it is asked for, the step at hand is kept, and the training ends.
         every: steps between two to go on from; the last step has one too.
         validate_every: steps between validations.
         seconds_before: that the training took until the step that it goes on from.
@@ -34,6 +37,7 @@ class Keeping(Callback):
         self,
         folder: Path,
         curve: Curve,
+        stopping: Stopping,
         *,
         chosen_by: str,
         every: int,
@@ -42,10 +46,11 @@ class Keeping(Callback):
     ) -> None:
         self._folder = folder
         self._curve = curve
+        self._stopping = stopping
         self._chosen_by = chosen_by
         self._every = every
         self._validate_every = validate_every
-        self._kept = -1
+        self._seen = -1
         self._best = -math.inf
         self._began = time.monotonic() - seconds_before
 
@@ -55,15 +60,15 @@ class Keeping(Callback):
         before = validations(self._curve.path, self._chosen_by) if found else {}
         scores = [value for step, value in before.items() if step <= trainer.global_step]
         self._best = trainer.strategy.broadcast(max(scores, default=-math.inf))
-        # The step that is gone on from is kept: the first batches of the next one must not keep it
-        # again, in the middle of what they gather.
-        self._kept = trainer.global_step
+        self._seen = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, *args: object
     ) -> None:
         """Keep a step after which no validation follows."""
-        if trainer.global_step % self._validate_every:
+        ended = trainer.global_step != self._seen  # several batches may make one step
+        self._seen = trainer.global_step
+        if ended and trainer.global_step % self._validate_every:
             self._keep(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -77,14 +82,15 @@ class Keeping(Callback):
         self._keep(trainer)
 
     def _keep(self, trainer: Trainer) -> None:
-        step = trainer.global_step
-        due = step % self._every == 0 or step == trainer.max_steps
-        if due and step != self._kept:  # several batches may make one step
-            self._kept = step
+        """Once for each step: keep it where it is due, or where the training is to stop."""
+        step, stops = trainer.global_step, self._stopping.asked
+        if step % self._every == 0 or step == trainer.max_steps or stops:
             trainer.save_checkpoint(self._folder / LAST)
             if trainer.is_global_zero:
                 spent = {"step": step, "seconds": round(time.monotonic() - self._began, 1)}
                 (self._folder / TIME).write_text(json.dumps(spent) + "\n", "utf-8")
+        if stops and step < trainer.max_steps:
+            raise KeyboardInterrupt
 
 
 def seconds_until(folder: Path, step: int) -> float:

@@ -7,18 +7,19 @@ held-out score.
 
 from __future__ import annotations
 
-import json
 import os
+import pickle
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sepbench.harness.api.training import Task
-from sepbench.harness.errors import SettingError, UsageError
+from sepbench.harness.errors import CheckpointError, SettingError
+from sepbench.harness.training.claiming import CHECKPOINTS, LAST
 from sepbench.harness.training.examples import Examples, StepBatches, collate
 from sepbench.harness.training.settings import TrainSettings
 
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sepbench.harness.training.curve import Curve
+    from sepbench.harness.training.stopping import Stopping
 
-SETTINGS_FILE = "settings.json"
 CURVE_FILE = "curve.csv"
-CHECKPOINTS = "checkpoints"
 # Our word for a precision -> Lightning's.
 PRECISIONS = {
     "float32": "32-true",
@@ -51,6 +51,8 @@ class Trained:
         best: of the best checkpoint, where one was chosen.
         device: what it ran on.
         devices: how many of them.
+        threads: of a CPU, in each process.
+        moved: whether any step was made now; a finished training is only written again.
         first: whether this is the first of several processes, the one that writes.
     """
 
@@ -60,6 +62,8 @@ class Trained:
     best: dict[str, float]
     device: str
     devices: int
+    threads: int
+    moved: bool
     first: bool
 
 
@@ -83,22 +87,22 @@ def train(
         chosen_by: the score that the best checkpoint is chosen by.
         train_examples: to learn from.
         validation_examples: held out.
-        folder: of this training; made.
+        folder: of this training, claimed by it.
         progress: told the step and the loss.
 
     Raises:
-        UsageError: the folder holds another training.
         SettingError: a device or precision that is not here, or a loss that is no number.
+        CheckpointError: the folder's last checkpoint cannot be read.
+        KeyboardInterrupt: asked to stop; the last whole step is kept.
     """
     import torch
 
     from sepbench.harness.training.curve import Curve
-    from sepbench.harness.training.keeping import BEST, LAST, seconds_until
+    from sepbench.harness.training.keeping import BEST, seconds_until
     from sepbench.harness.training.module import TRAINEE, TrainingModule
+    from sepbench.harness.training.stopping import Stopping
 
-    folder.mkdir(parents=True, exist_ok=True)
     last = folder / CHECKPOINTS / LAST
-    _claim(folder, settings, resumes=last.is_file())
     module = TrainingModule(
         trainee,
         task=task,
@@ -113,17 +117,20 @@ def train(
     trainee.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its stub lacks it
     curve = Curve(folder / CURVE_FILE, settings.log_every)
     began = time.monotonic()
-    with _quiet(), _deterministic():
+    with _quiet(), _deterministic(), Stopping() as stopping:
         start = _step_of(last) if last.is_file() else 0
         earlier = seconds_until(last.parent, start)
-        trainer = _trainer(settings, folder, curve, chosen_by, progress, earlier)
-        trainer.fit(
-            module,
-            train_dataloaders=_train_loader(settings, train_examples, trainer),
-            val_dataloaders=_validation_loader(settings, validation_examples, trainer),
-            ckpt_path=str(last) if last.is_file() else None,
-            weights_only=True,
-        )
+        trainer = _trainer(settings, folder, curve, stopping, chosen_by, progress, earlier)
+        try:
+            trainer.fit(
+                module,
+                train_dataloaders=_train_loader(settings, train_examples, trainer),
+                val_dataloaders=_validation_loader(settings, validation_examples, trainer),
+                ckpt_path=str(last) if last.is_file() else None,
+                weights_only=True,
+            )
+        except SystemExit as error:  # what Lightning makes of a KeyboardInterrupt
+            raise KeyboardInterrupt from error
     best = folder / CHECKPOINTS / BEST
     module.trainee.to("cpu")
     if best.is_file():
@@ -143,59 +150,34 @@ def train(
         best=_best_scores(folder),
         device=str(trainer.strategy.root_device),
         devices=trainer.world_size,
+        threads=torch.get_num_threads(),
+        moved=trainer.global_step > start,
         first=trainer.is_global_zero,
     )
 
 
-def _claim(folder: Path, settings: TrainSettings, *, resumes: bool) -> None:
-    """Refuse to go on with other settings than those a folder was begun with; else write them."""
-    file = folder / SETTINGS_FILE
-    now = json.loads(json.dumps(settings.identity))
-    digests = settings.file_digests
-    if resumes and file.is_file():
-        held = json.loads(file.read_text("utf-8"))
-        before = held["settings"]
-        names = sorted(set(before) | set(now))
-        other = [name for name in names if before.get(name) != now.get(name)]
-        read = held.get("files", {})
-        other += [
-            f"the file of {key} has changed"
-            for key in sorted(set(read) & set(digests))
-            if read[key] != digests[key]
-        ]
-        if other:
-            raise UsageError(
-                f"{folder} holds a training with other settings ({', '.join(other)}). Go on with "
-                "the same ones, or name another folder with -o."
-            )
-    elif (
-        (folder / CHECKPOINTS).is_dir()
-        and any((folder / CHECKPOINTS).iterdir())
-        and not _is_ours(file, now)
-    ):
-        raise UsageError(f"{folder} holds checkpoints of something else. Name another with -o.")
-    text = json.dumps({"recipe": settings.recipe, "settings": now, "files": digests}, indent=2)
-    file.write_text(text + "\n", "utf-8")
-
-
-def _is_ours(file: Path, now: Mapping[str, Any]) -> bool:
-    """Whether a folder was begun with the same settings, and stopped before a checkpoint."""
-    try:
-        return bool(json.loads(file.read_text("utf-8"))["settings"] == now)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
 def _step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was written at.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
     import torch
 
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+    try:
+        return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+    except (OSError, RuntimeError, EOFError, KeyError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{checkpoint} cannot be read: {error}. It was cut short or is not of a training; "
+            "remove that folder of checkpoints to begin anew, or name another with -o."
+        ) from error
 
 
 def _trainer(
     settings: TrainSettings,
     folder: Path,
     curve: Curve,
+    stopping: Stopping,
     chosen_by: str,
     progress: Callable[[int, float], None],
     seconds_before: float,
@@ -207,18 +189,13 @@ def _trainer(
 
     from sepbench.harness.training.keeping import Keeping
 
-    accelerator, devices = _devices(settings)
-    if settings.precision not in PRECISIONS:
-        raise SettingError(f"precision={settings.precision}; one of {', '.join(PRECISIONS)}.")
-    if accelerator == "cpu" and settings.precision in ("tf32", "fp16"):
-        raise SettingError(
-            f"precision={settings.precision} needs a CUDA device; the CPU has float32, bf16."
-        )
+    accelerator, devices = check_devices(settings)
     torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
     torch.backends.cudnn.allow_tf32 = settings.precision == "tf32"
     keep = Keeping(
         folder / CHECKPOINTS,
         curve,
+        stopping,
         chosen_by=chosen_by,
         every=settings.checkpoint_every,
         validate_every=settings.validate_every,
@@ -244,7 +221,7 @@ def _trainer(
         num_sanity_val_steps=0,
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         log_every_n_steps=settings.log_every,
-        callbacks=[curve, keep, report],
+        callbacks=[curve, stopping, keep, report],
         enable_checkpointing=False,  # `Keeping` does it
         use_distributed_sampler=False,
         enable_progress_bar=False,
@@ -252,8 +229,29 @@ def _trainer(
     )
 
 
+def check_devices(settings: TrainSettings) -> tuple[str, int]:
+    """Lightning's word for the kind of device, and how many of them.
+
+    Raises:
+        SettingError: it is not here, cannot compute in that precision, or would have nothing to
+            score.
+    """
+    accelerator, devices = _devices(settings)
+    if settings.precision not in PRECISIONS:
+        raise SettingError(f"precision={settings.precision}; one of {', '.join(PRECISIONS)}.")
+    if accelerator == "cpu" and settings.precision in ("tf32", "fp16"):
+        raise SettingError(
+            f"precision={settings.precision} needs a CUDA device; the CPU has float32, bf16."
+        )
+    if settings.validation_items < devices:
+        raise SettingError(
+            f"validation_items={settings.validation_items} with devices={devices}: each process "
+            f"scores some. Give validation_items={devices} or more."
+        )
+    return accelerator, devices
+
+
 def _devices(settings: TrainSettings) -> tuple[str, int]:
-    """Lightning's word for the kind of device, and how many of them."""
     import torch
 
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -8,7 +8,7 @@ from a checkpoint draws what an unbroken one draws, and validating in between ch
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sepbench.harness.api.training import Task, TrainingBatch
 from sepbench.harness.errors import SettingError
 from sepbench.harness.mixing import draw_number
-from sepbench.harness.training.scoring import Scores, score_batch
+from sepbench.harness.training.scoring import Scores, score_batch, score_names
 from sepbench.harness.training.settings import OptimiserSettings
 
 LOSS = "loss"
@@ -109,11 +109,19 @@ class TrainingModule(LightningModule):
         self._scores.append(score_batch(self.trainee, batch, self._task))
 
     def on_validation_epoch_end(self) -> None:
-        """Means over all held-out examples that have a score."""
-        means = mean_scores(self._scores)
+        """Means over all held-out examples, of all processes, that have a score."""
+        names = score_names(self._task)  # the same in each process, also where one has no score
+        values = [[v for batch in self._scores for v in batch.get(name, ())] for name in names]
         self._scores.clear()
-        for name, value in means.items():
-            self.log(name, value, sync_dist=True)
+        sums = torch.tensor(
+            [[sum(each) for each in values], [len(each) for each in values]],
+            dtype=torch.float64,
+            device=self.device,
+        )
+        total, count = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+        for name, of, by in zip(names, total, count, strict=True):
+            if by:
+                self.log(name, of / by)
 
     def on_validation_end(self) -> None:
         """Back to the weights that are trained."""
@@ -171,10 +179,3 @@ def rate_factor(step: int, steps: Sequence[tuple[int, float]], decay: str, max_s
         return factor
     share = min(1.0, (step - first) / max(1, max_steps - first))
     return factor * 0.5 * (1.0 + math.cos(math.pi * share))
-
-
-def mean_scores(scores: Sequence[Scores]) -> Mapping[str, float]:
-    """Name -> mean over the examples of all batches that have a value."""
-    names = dict.fromkeys(name for batch in scores for name in batch)
-    every = {name: [v for batch in scores for v in batch.get(name, ())] for name in names}
-    return {name: sum(values) / len(values) for name, values in every.items() if values}

@@ -21,6 +21,13 @@ CHOSEN_BY: Mapping[Task, str] = {"separate": "sdr_improvement", "tag": "hits", "
 METRICS = {"sdr": sdr, "si_sdr": si_sdr}
 
 
+def score_names(task: Task) -> tuple[str, ...]:
+    """Names of all scores that a task may have."""
+    if task != "separate":
+        return ("hits",)
+    return tuple(f"{name}{suffix}" for name in METRICS for suffix in ("", "_improvement"))
+
+
 def score_batch(trainee: Any, batch: TrainingBatch, task: Task) -> Scores:
     """Values of a batch under the metrics of its task.
 

@@ -5,7 +5,7 @@ The dataclasses own the meaning of each key, the YAML files its default.
 
 from __future__ import annotations
 
-import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.resources import files
@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, get_args
 from sepbench.harness.composition import compose, read_file
 from sepbench.harness.errors import SettingError, UnknownNameError
 from sepbench.harness.identity import file_sha256
+from sepbench.harness.training.refusals import refuse_senseless
 
 Order = Literal["shuffled", "balanced"]
 Rule = Literal["energy", "peak", "match", "none"]
@@ -269,13 +270,12 @@ def _copied(value: Any) -> Any:
 def _typed(recipe: str, config: dict[str, Any]) -> TrainSettings:
     smoke = config["smoke"]
     config = {key: value for key, value in config.items() if key not in ("recipe", "smoke")}
-    dataset = config["dataset"]
     settings = TrainSettings(
         recipe=recipe,
         summary=str(config["summary"]),
         trainee=_text(config["trainee"], "trainee"),
-        datasets=tuple(str(name) for name in ([dataset] if isinstance(dataset, str) else dataset)),
-        dataset_settings={str(k): dict(v) for k, v in config["datasets"].items()},
+        datasets=_as_kind(config["dataset"], "tuple[str, ...]", "dataset"),
+        dataset_settings=_by_name(config["datasets"]),
         data=_section(DataSettings, config["data"], "data"),
         mixing=_section(MixingSettings, config["mixing"], "mixing"),
         network=dict(config["network"]),
@@ -296,35 +296,21 @@ def _typed(recipe: str, config: dict[str, Any]) -> TrainSettings:
         smoke=Smoke(first=smoke["first"], gives=smoke["gives"], changes=dict(smoke["set"])),
         resolved=config,
     )
-    _check(settings)
+    refuse_senseless(settings)
     return settings
 
 
-def _check(settings: TrainSettings) -> None:
-    """Refuse values that each are possible and make no sense where they stand."""
-    data, mixing, optimiser = settings.data, settings.mixing, settings.optimiser
-    numbers = {
-        "data.seconds": (data.seconds, 0.05, 600.0),
-        "data.sample_rate": (data.sample_rate, 1000, 192_000),
-        "data.speed": (data.speed, 1.0, 4.0),
-        "data.validation_share": (data.validation_share, 0.0, 0.9),
-        "optimiser.rate": (optimiser.rate, 0.0, 10.0),
-        "optimiser.clip_norm": (optimiser.clip_norm, 0.0, 1e9),
-        "mixing.sources": (mixing.sources, 2, 16),
-        "mixing.level_db": (mixing.level_db, 0.0, 60.0),
-        "average": (settings.average, 0.0, 0.99999),
-    }
-    for key, (value, low, high) in numbers.items():
-        if not (math.isfinite(value) and low <= value <= high):
-            raise SettingError(f"{key}={value}: expected a number from {low:g} to {high:g}.")
-    if mixing.low_db > mixing.high_db:
-        raise SettingError(f"mixing.low_db={mixing.low_db} exceeds high_db={mixing.high_db}.")
-    if mixing.sources > 2 and mixing.rule != "energy":
-        raise SettingError(f"mixing.sources={mixing.sources}: only the rule energy mixes more.")
-    if mixing.both and mixing.sources > 2:
-        raise SettingError("mixing.both=true asks for both of two sounds; mixing.sources=2.")
-    if mixing.both and mixing.rule == "none":
-        raise SettingError("mixing.both=true needs a mixture; the rule none mixes nothing.")
+def _by_name(given: Any) -> dict[str, dict[str, Any]]:
+    """The settings of each dataset."""
+    if not isinstance(given, Mapping):
+        raise SettingError(f"datasets={given}: give datasets.NAME.root=FOLDER.")
+    for name, settings in given.items():
+        if not isinstance(settings, Mapping):
+            raise SettingError(
+                f"datasets.{name}={settings}: a dataset has several settings. Give "
+                f"datasets.{name}.root=FOLDER, or --root {name}=FOLDER."
+            )
+    return {str(name): dict(settings) for name, settings in given.items()}
 
 
 Section = TypeVar("Section")
@@ -354,13 +340,15 @@ def _as_kind(value: Any, kind: str, key: str) -> Any:
     if kind == "float":
         return float(_kept(value, int | float, key, "a number"))
     if kind.startswith("tuple["):
-        entries: list[Any] = [value] if isinstance(value, str | int) else list(value or ())
+        pairs, numbers = "tuple[int" in kind, "float" in kind
         try:
-            if "tuple[int" in kind:
-                return tuple((int(step), float(factor)) for step, factor in entries)
-            return tuple(float(entry) if "float" in kind else str(entry) for entry in entries)
+            entries: list[Any] = [value] if isinstance(value, str | int) else list(value or ())
+            if pairs:
+                return tuple((operator.index(step), float(factor)) for step, factor in entries)
+            return tuple(float(entry) if numbers else str(entry) for entry in entries)
         except (TypeError, ValueError) as error:
-            expected = "pairs of a step and a factor" if "tuple[int" in kind else "numbers"
+            others = "numbers" if numbers else "names"
+            expected = "pairs of a whole step and a factor" if pairs else others
             raise SettingError(f"{key}={value}: expected a list of {expected}.") from error
     if value is None and kind.endswith("| None"):
         return None

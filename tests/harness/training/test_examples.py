@@ -130,6 +130,17 @@ def test_a_shuffled_epoch_shows_every_clip_once(clips: list[Clip]) -> None:
     assert len(index) >= 12  # clips whose cut begins in silence begin alike
 
 
+def test_a_part_of_one_class_is_refused_before_it_is_drawn_from(clips: list[Clip]) -> None:
+    tones = [clip for clip in clips if clip.labels == ("tone",)]
+
+    with pytest.raises(DatasetError, match=r"train part none can be mixed with tone-.*of another"):
+        examples(tones).refuse_lonely()
+
+    examples(clips).refuse_lonely()
+    examples(tones, "mixing.disjoint=false").refuse_lonely()
+    examples(tones, "mixing.rule=none").refuse_lonely()
+
+
 def test_the_others_are_of_other_classes_where_asked(clips: list[Clip]) -> None:
     tones = [clip for clip in clips if clip.labels == ("tone",)]
 
@@ -234,10 +245,7 @@ def test_clips_that_are_too_short_give_their_place(clips: list[Clip], tmp_path: 
 
 def test_vectors_come_with_their_clips(clips: list[Clip]) -> None:
     vectors = {clip.clip_id: np.full(3, number, np.float32) for number, clip in enumerate(clips)}
-    some = dict(list(vectors.items())[:12])
 
     batch = collate([examples(clips, vectors=vectors)[number] for number in range(4)])
 
     assert batch.vectors.shape == (4, 3)
-    with pytest.raises(DatasetError, match="lacks some of the clips"):
-        collate([examples(clips, vectors=some)[number] for number in range(12)])

@@ -39,6 +39,12 @@ def test_the_command_without_a_recipe_lists_them() -> None:
     assert [line.split()[0] for line in found.stdout.splitlines()] == list(recipe_names())
 
 
+@pytest.mark.parametrize("option", [("--smoke",), ("-d", "demo"), ("-o", "here")])
+def test_options_without_a_recipe_are_not_ignored(option: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="Name a recipe: bench train RECIPE"):
+        CliRunner().invoke(bench, ["train", *option], catch_exceptions=False)
+
+
 def test_the_settings_can_be_seen_before() -> None:
     found = CliRunner().invoke(
         bench, ["train", "audiosep", "--show-config", "-d", "folder", "--root", "folder=/x y"]
@@ -135,6 +141,30 @@ def test_a_smoke_run_takes_the_users_file_and_trains_none(tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["audiosep"]
     held = json.loads((tmp_path / "made" / "audiosep" / "settings.json").read_text())
     assert held["settings"]["network"]["encoder_checkpoint"] == str(pair)
+
+
+def test_vectors_of_any_precision_are_read(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.tensor([0.5, -2.0], dtype=torch.bfloat16)}, tmp_path / "v")
+
+    (vector,) = read_vectors(str(tmp_path / "v")).values()
+
+    assert (vector.tolist(), vector.dtype) == ([0.5, -2.0], "float32")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_vectors_that_are_not_finite_are_refused_by_their_clip(
+    value: float, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.ones(2), "b": torch.tensor([1.0, value])}, tmp_path / "v")
+
+    with pytest.raises(CheckpointError, match=r"data\.vectors=.*the vector of b holds NaN or inf"):
+        read_vectors(str(tmp_path / "v"))
 
 
 def test_vectors_have_to_be_one_for_each_clip_and_of_one_length(tmp_path: Path) -> None:
