@@ -150,6 +150,20 @@ class FrozenPair:
                 f"data.sample_rate={self.pair.config.sample_rate}."
             )
 
+    def refuse_unknown(self, texts: Sequence[str]) -> None:
+        """Refuse texts that would all be one to it.
+
+        Raises:
+            SettingError: it knows no word of one.
+        """
+        unknown = self.vocabulary.unknown(texts)
+        if unknown:
+            raise SettingError(
+                f"{self._checkpoint} knows no word of {len(unknown)} of {len(texts)} texts, "
+                f"'{unknown[0]}' among them. Train a pair on these texts (bench train "
+                "contrastive), or give network.text_ratio=0."
+            )
+
     def read(self, texts: Sequence[str], device: torch.device) -> Tensor:
         """Directions (B, D) of texts."""
         self.pair.to(device)

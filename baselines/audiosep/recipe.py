@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sepbench.baselines.audiosep.frozen import FrozenClap, FrozenClip, FrozenPair
-from sepbench.baselines.checks import number
+from sepbench.baselines.checks import NetworkSettings
 from sepbench.baselines.small.contrastive_recipe import sized_pair
 from sepbench.baselines.small.files import SizedFile, write_sized
 from sepbench.harness.api.training import Placing, RecipeFacts, Task
@@ -56,11 +56,12 @@ class AudioSepRecipe:
     ) -> None:
         if encoder not in ENCODERS:
             raise SettingError(f"network.encoder={encoder}; one of {', '.join(ENCODERS)}.")
-        self.widths = tuple(widths)
-        self.n_fft = n_fft
-        self.hop = hop
-        self.text_ratio = number(NAME, "text_ratio", text_ratio, low=0.0, high=1.0)
-        self.vector_ratio = number(NAME, "vector_ratio", vector_ratio, low=0.0, high=1.0)
+        given = NetworkSettings(NAME)
+        self.widths = given.sizes("widths", widths)
+        self.n_fft = given.frame(n_fft, widths=self.widths, multiple=2 ** (len(self.widths) + 1))
+        self.hop = given.whole_number("hop", hop, low=1, high=self.n_fft // 2)
+        self.text_ratio = given.number("text_ratio", text_ratio, low=0.0, high=1.0)
+        self.vector_ratio = given.number("vector_ratio", vector_ratio, low=0.0, high=1.0)
         if self.vector_ratio and self.text_ratio == 1:
             raise SettingError(
                 f"network.vector_ratio={self.vector_ratio:g} is a share of the examples that are "
@@ -73,12 +74,15 @@ class AudioSepRecipe:
 
         Raises:
             SettingError: no file of vectors where they are to be asked with, or of another space;
-                or an encoder that hears at another rate, or sizes that could not be written.
+                or an encoder that hears at another rate or knows no word of a text, sizes that
+                could not be written, or examples shorter than half a frame.
         """
         from sepbench.baselines.audiosep.network import NetworkConfig, ResUNet30
         from sepbench.baselines.audiosep.network_training import AudioSepTraining
 
         self.encoder.load(facts.sample_rate, hears=self.text_ratio < 1 and self.vector_ratio < 1)
+        if isinstance(self.encoder, FrozenPair) and self.text_ratio:
+            self.encoder.refuse_unknown(facts.texts)
         if self.vector_ratio and facts.vector != self.encoder.dimension:
             raise SettingError(
                 f"network.vector_ratio={self.vector_ratio:g} needs data.vectors with embeddings of "
@@ -97,6 +101,7 @@ class AudioSepRecipe:
                 "data.sample_rate=32000) is written together with a contrastive pair only: "
                 "network.encoder=contrastive."
             )
+        NetworkSettings(NAME).refuse_length(facts, shortest=config.min_samples)
         return AudioSepTraining(
             ResUNet30(config),
             self.encoder,

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sepbench.baselines.checks import number, whole_number
-from sepbench.baselines.small.files import SizedFile, write_sized
+from sepbench.baselines.checks import NetworkSettings
+from sepbench.baselines.small.files import SizedFile, refuse_unread_rate, write_sized
 from sepbench.baselines.small.words import Vocabulary
 from sepbench.harness.api.training import Placing, RecipeFacts, Task
 from sepbench.harness.errors import SettingError
@@ -31,7 +31,7 @@ class LassNetRecipe:
         n_fft: frame length in samples.
         text: "bert-mini" with BERT's word pieces, or "words": a small encoder with the words of
             the training's texts.
-        text_width: of a small one.
+        text_width: of a small one, a multiple of 16.
         text_layers: likewise.
         text_checkpoint: BERT-mini to begin with; None draws the weights.
         tokenizer: folder of bert-base-uncased; None for the installed one.
@@ -57,16 +57,19 @@ class LassNetRecipe:
     ) -> None:
         if text not in ("bert-mini", "words"):
             raise SettingError(f"network.text={text}; one of bert-mini, words.")
-        self.widths = tuple(widths)
-        self.condition = condition
-        self.n_fft = n_fft
+        given = NetworkSettings(NAME)
+        self.widths = given.sizes("widths", widths)
+        self.condition = given.whole_number("condition", condition, low=1, high=4096)
+        self.n_fft = given.frame(n_fft, widths=self.widths, multiple=2 ** (len(self.widths) + 2))
         self.text = text
-        self.text_width = whole_number(NAME, "text_width", text_width, low=16, high=1024)
-        self.text_layers = whole_number(NAME, "text_layers", text_layers, low=1, high=24)
+        self.text_width = given.whole_number(
+            "text_width", text_width, low=16, high=1024, multiple=16
+        )
+        self.text_layers = given.whole_number("text_layers", text_layers, low=1, high=24)
         self.text_checkpoint = text_checkpoint
         self.tokenizer = tokenizer
-        self.dropout = number(NAME, "dropout", dropout, low=0.0, high=0.9)
-        self.word_dropout = number(NAME, "word_dropout", word_dropout, low=0.0, high=0.9)
+        self.dropout = given.number("dropout", dropout, low=0.0, high=0.9)
+        self.word_dropout = given.number("word_dropout", word_dropout, low=0.0, high=0.9)
         if self.word_dropout and text == "bert-mini":
             raise SettingError(
                 f"network.word_dropout={self.word_dropout:g} is for network.text=words; the pieces "
@@ -78,7 +81,8 @@ class LassNetRecipe:
         """As `Recipe.network`.
 
         Raises:
-            SettingError: sizes that could not be written.
+            SettingError: sizes that could not be written, a rate that no baseline works at, texts
+                without a word, or examples shorter than half a frame.
         """
         from sepbench.baselines.lassnet.network import LassNetwork, NetworkConfig
         from sepbench.baselines.lassnet.network_training import LassTraining
@@ -91,7 +95,9 @@ class LassNetRecipe:
                 "n_fft; data.sample_rate=32000) takes network.text=words: no file holds it with "
                 "BERT-mini."
             )
+        NetworkSettings(NAME).refuse_length(facts, shortest=config.min_samples)
         if self.text == "words":
+            refuse_unread_rate(NAME, facts.sample_rate)
             self._vocabulary = Vocabulary.of(facts.texts)
             bert = small_bert(len(self._vocabulary), width=self.text_width, layers=self.text_layers)
             made = LassNetwork(config, bert)
@@ -125,7 +131,6 @@ class LassNetRecipe:
             return [path]
         sizes = {
             "separator": asdict(made.config),
-            "text": self.text,
             "text_width": self.text_width,
             "text_layers": self.text_layers,
         }

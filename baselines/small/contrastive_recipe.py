@@ -7,11 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sepbench.baselines.checks import number, whole_number
+from sepbench.baselines.checks import NetworkSettings
 from sepbench.baselines.small.files import SizedFile, read_sized, write_sized
 from sepbench.baselines.small.words import Vocabulary
 from sepbench.harness.api.training import Placing, RecipeFacts, Task
-from sepbench.harness.errors import SettingError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from sepbench.baselines.small.network_contrastive import ContrastivePair
 
 NAME = "contrastive"
+MOST_WIDTHS = 7  # six halvings leave one of 64 bands, and of the frames of a second
 
 
 class ContrastiveRecipe:
@@ -45,25 +45,28 @@ class ContrastiveRecipe:
         dropout: float,
         word_dropout: float,
     ) -> None:
-        self.condition = whole_number(NAME, "condition", condition, low=1, high=4096)
-        self.widths = tuple(widths)
-        self.text_width = whole_number(NAME, "text_width", text_width, low=16, high=1024)
-        self.text_layers = whole_number(NAME, "text_layers", text_layers, low=1, high=24)
-        self.dropout = number(NAME, "dropout", dropout, low=0.0, high=0.9)
-        self.word_dropout = number(NAME, "word_dropout", word_dropout, low=0.0, high=0.9)
+        given = NetworkSettings(NAME)
+        self.condition = given.whole_number("condition", condition, low=1, high=4096)
+        self.widths = given.sizes("widths", widths, most=MOST_WIDTHS)
+        self.text_width = given.whole_number(
+            "text_width", text_width, low=16, high=1024, multiple=16
+        )
+        self.text_layers = given.whole_number("text_layers", text_layers, low=1, high=24)
+        self.dropout = given.number("dropout", dropout, low=0.0, high=0.9)
+        self.word_dropout = given.number("word_dropout", word_dropout, low=0.0, high=0.9)
 
     def network(self, facts: RecipeFacts) -> nn.Module:
         """As `Recipe.network`.
 
         Raises:
-            SettingError: examples of less than a second, or another rate than 16 or 32 kHz.
+            SettingError: examples of less than a second, another rate than 16 or 32 kHz, or texts
+                without a word.
         """
         from sepbench.baselines.small.network_contrastive import ContrastivePair, PairConfig
         from sepbench.baselines.small.network_text import set_dropout
         from sepbench.baselines.small.network_training import PairTraining
 
-        if facts.segment < facts.sample_rate:
-            raise SettingError("Recipe contrastive takes examples of a second or more.")
+        NetworkSettings(NAME).refuse_length(facts, shortest=facts.sample_rate)
         vocabulary = Vocabulary.of(facts.texts)
         pair = ContrastivePair(
             PairConfig(

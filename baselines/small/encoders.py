@@ -13,7 +13,7 @@ from sepbench.baselines.encoders.clips import encode_equal, pad_to
 from sepbench.baselines.small.contrastive_recipe import pair_of
 from sepbench.baselines.small.files import SizedFile, read_sized, refuse_other_rate
 from sepbench.baselines.small.lassnet import LICENCE
-from sepbench.baselines.small.places import present, shipped
+from sepbench.baselines.small.places import present_pair, shipped
 from sepbench.baselines.small.words import MAX_TOKENS, Vocabulary
 from sepbench.harness.api import EncoderCard
 
@@ -35,7 +35,7 @@ class ContrastiveText:
     """Embeddings of texts.
 
     Args:
-        checkpoint: of `bench train contrastive-small` or `audiosep-small`.
+        checkpoint: of `bench train contrastive-small` or `audiosep-small`; the latter's ships.
     """
 
     card = EncoderCard(
@@ -60,7 +60,7 @@ class ContrastiveText:
             MissingWeightsError: no such file.
             CheckpointError: it is damaged, or another network's.
         """
-        self.take(*open_pair(present(self.checkpoint, "audiosep-small")), device)
+        self.take(*open_pair(present_pair(self.checkpoint, self.card.name)), device)
 
     def take(self, pair: ContrastivePair, vocabulary: Vocabulary, device: str) -> None:
         """Use a pair that was read already."""
@@ -121,7 +121,7 @@ class ContrastiveAudio:
         Raises:
             BaselineLoadError: it hears at another rate.
         """
-        path = present(self.checkpoint, "audiosep-small")
+        path = present_pair(self.checkpoint, self.card.name)
         pair = open_pair(path)[0]
         refuse_other_rate(pair.config.sample_rate, self.card, path)
         self.take(pair, device)

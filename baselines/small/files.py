@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from sepbench.baselines.checkpoints import read_checkpoint
 from sepbench.harness.api import BaselineCard, EncoderCard
-from sepbench.harness.errors import BaselineLoadError, CheckpointError
+from sepbench.harness.errors import BaselineLoadError, CheckpointError, SettingError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _HEADER = "sepbench"
+_READERS = {16_000: "those called …-small", 32_000: "unet-tag and those called …-own"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,14 +85,34 @@ def refuse_other_rate(rate: int, card: BaselineCard | EncoderCard, path: str | P
     """The harness gives audio at the card's rate, and the network has to be made for it.
 
     Raises:
-        BaselineLoadError: it is not; names the baseline for that rate.
+        BaselineLoadError: it is not; says what is made for which rate.
     """
-    if rate != card.sample_rate:
+    if rate == card.sample_rate:
+        return
+    trained = f"works at {card.sample_rate} Hz, and {path} was trained at {rate} Hz"
+    if isinstance(card, EncoderCard):
         raise BaselineLoadError(
-            f"Baseline {card.name} works at {card.sample_rate} Hz, and {path} was trained at "
-            f"{rate} Hz. The baselines called …-small read networks of 16000 Hz, those called "
-            "…-own networks of 32000 Hz."
+            f"Encoder {card.name} {trained}. Give a file that was trained with "
+            f"data.sample_rate={card.sample_rate}."
         )
+    raise BaselineLoadError(f"Baseline {card.name} {trained}. Of the baselines, {_readers()}.")
+
+
+def refuse_unread_rate(recipe: str, rate: int) -> None:
+    """Refuse to train a network that no baseline could run.
+
+    Raises:
+        SettingError: there is no baseline of that rate.
+    """
+    if rate not in _READERS:
+        raise SettingError(
+            f"Recipe {recipe}: data.sample_rate={rate}, and no baseline works at it: {_readers()}. "
+            f"Give {' or '.join(map(str, _READERS))}."
+        )
+
+
+def _readers() -> str:
+    return ", ".join(f"{names} read networks of {rate} Hz" for rate, names in _READERS.items())
 
 
 def write_sized(path: Path, held: SizedFile) -> Path:

@@ -17,14 +17,13 @@ from sepbench.baselines.small.words import FIRST, MAX_TOKENS, PAD, UNKNOWN
 _HEAD = 16  # width of a head
 
 
-def small_bert(vocabulary: int, *, width: int, layers: int, dropout: float = 0.1) -> Any:
-    """A BertModel without pooler and, as BERT-mini's, still without weights.
+def small_bert(vocabulary: int, *, width: int, layers: int) -> Any:
+    """A BertModel without pooler and, as BERT-mini's, still without weights; dropout is BERT's.
 
     Args:
         vocabulary: entries.
         width: of the hidden states, a multiple of 16.
         layers: how many.
-        dropout: in training.
     """
     from transformers import BertConfig, BertModel
 
@@ -38,8 +37,6 @@ def small_bert(vocabulary: int, *, width: int, layers: int, dropout: float = 0.1
         layer_norm_eps=1e-12,
         max_position_embeddings=MAX_TOKENS,
         type_vocab_size=2,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
     )
     return without_draws(lambda: BertModel(config, add_pooling_layer=False))
 

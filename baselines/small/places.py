@@ -15,7 +15,7 @@ def shipped(name: str) -> str:
 
 
 def present(checkpoint: str, model: str) -> Path:
-    """A file that is there.
+    """A baseline's file that is there.
 
     Args:
         checkpoint: the one that ships, or another.
@@ -24,10 +24,25 @@ def present(checkpoint: str, model: str) -> Path:
     Raises:
         MissingWeightsError: it is not; says how to make it.
     """
+    recipe, key = model.removesuffix("-own"), f"models.{model}.checkpoint"
+    return _there(checkpoint, f"Baseline {model}", recipe, key)
+
+
+def present_pair(checkpoint: str, encoder: str) -> Path:
+    """As `present`, of an encoder's file.
+
+    Raises:
+        MissingWeightsError: as `present`.
+    """
+    key = f"encoders.{encoder}.checkpoint"
+    return _there(checkpoint, f"Encoder {encoder}", "contrastive-small", key)
+
+
+def _there(checkpoint: str, who: str, recipe: str, key: str) -> Path:
     path = Path(checkpoint)
     if not path.is_file():
         raise MissingWeightsError(
-            f"Baseline {model}: there is no {checkpoint or 'file given'}. Train it with: "
-            f"bench train {model.removesuffix('-own')}, then give models.{model}.checkpoint=FILE."
+            f"{who}: there is no {checkpoint or 'file given'}. Train it with: bench train "
+            f"{recipe}, then give {key}=FILE."
         )
     return path

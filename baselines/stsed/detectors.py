@@ -50,6 +50,23 @@ class DetectorSizes:
             return self.widths[-1]
         return int(self.embed * 2 ** (len(self.depths) - 1))
 
+    @property
+    def heard(self) -> tuple[int, int]:
+        """Fewest and most samples of a clip that it can hear; 0 for any number.
+
+        Raises:
+            SettingError: another rate than 16 or 32 kHz.
+        """
+        from sepbench.baselines.small.network_contrastive import front_end
+        from sepbench.baselines.stsed.network_sed import GRID
+
+        front = front_end(self.sample_rate)
+        reflected = front.n_fft // 2 + 1
+        if self.kind == "htsat":
+            return reflected, GRID * front.hop - 1
+        frames = 2 ** (len(self.widths) - 1)  # the halvings leave one of so many
+        return max(reflected, (frames - 1) * front.hop), 0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenDetector:

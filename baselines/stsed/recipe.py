@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sepbench.baselines.checks import number, whole_number
+from sepbench.baselines.checks import NetworkSettings
 from sepbench.baselines.small.files import SizedFile, write_sized
 from sepbench.baselines.stsed.detectors import (
     KINDS,
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 NAME = "stsed"
+DETECTOR = "stsed-sed"
 AUDIOSET = 527
+STAGES = 4  # of HTS-AT: its image and its answer over time are laid out for so many
+MOST_WIDTHS = 6  # of CNN14: five halvings leave something of the shortest example, half a second
 
 
 class DetectorRecipe:
@@ -37,8 +40,8 @@ class DetectorRecipe:
     Args:
         detector: "htsat" or "cnn14".
         embed: channels of HTS-AT's first stage.
-        depths: blocks of its stages.
-        heads: of their attention.
+        depths: blocks of its four stages.
+        heads: of their attention; channels are shared out among them.
         drop_path: most of the blocks that are left out in training.
         widths: of CNN14's blocks.
         mixup: of the Beta distribution that shares are drawn from; 0 for none.
@@ -61,31 +64,35 @@ class DetectorRecipe:
         mask_frames: int,
         mask_bands: int,
     ) -> None:
+        given = NetworkSettings(DETECTOR)
         self.sizes = DetectorSizes(
             kind=_checked_kind(detector),
-            embed=whole_number(NAME, "embed", embed, low=4, high=1024),
-            depths=tuple(depths),
-            heads=tuple(heads),
-            drop_path=number(NAME, "drop_path", drop_path, low=0.0, high=0.9),
-            widths=tuple(widths),
+            embed=given.whole_number("embed", embed, low=4, high=1024),
+            depths=given.sizes("depths", depths, fewest=STAGES, most=STAGES),
+            heads=given.sizes("heads", heads, fewest=STAGES, most=STAGES),
+            drop_path=given.number("drop_path", drop_path, low=0.0, high=0.9),
+            widths=given.sizes("widths", widths, most=MOST_WIDTHS),
             sample_rate=SAMPLE_RATE,
         )
-        self.mixup = number(NAME, "mixup", mixup, low=0.0, high=10.0)
-        self.mask_frames = whole_number(NAME, "mask_frames", mask_frames, low=0, high=1024)
-        self.mask_bands = whole_number(NAME, "mask_bands", mask_bands, low=0, high=64)
+        _refuse_shares(self.sizes)
+        self.mixup = given.number("mixup", mixup, low=0.0, high=10.0)
+        self.mask_frames = given.whole_number("mask_frames", mask_frames, low=0, high=1024)
+        self.mask_bands = given.whole_number("mask_bands", mask_bands, low=0, high=64)
         self._classes: tuple[str, ...] = ()
 
     def network(self, facts: RecipeFacts) -> nn.Module:
         """As `Recipe.network`.
 
         Raises:
-            SettingError: the clips have no classes.
+            SettingError: the clips have no classes, or a rate or length that it cannot hear.
         """
         from sepbench.baselines.stsed.network_training import Augmentation, DetectorTraining
 
         if not facts.classes:
             raise SettingError("Recipe stsed-sed learns classes, and the clips have none.")
         self.sizes = replace(self.sizes, sample_rate=facts.sample_rate)
+        shortest, longest = self.sizes.heard
+        NetworkSettings(DETECTOR).refuse_length(facts, shortest=shortest, longest=longest)
         self._classes = classes_of(facts.classes)
         module = build(self.sizes, len(self._classes))
         opened = OpenDetector(module=module, sizes=self.sizes, classes=self._classes)
@@ -152,9 +159,10 @@ class SeparatorRecipe:
     ) -> None:
         self.kind = _checked_kind(detector)
         self.detector_checkpoint = detector_checkpoint
-        self.widths = tuple(widths)
-        self.n_fft = n_fft
-        self.hop = hop
+        given = NetworkSettings(NAME)
+        self.widths = given.sizes("widths", widths, fewest=2)
+        self.n_fft = given.frame(n_fft, widths=self.widths, multiple=2 ** len(self.widths))
+        self.hop = given.whole_number("hop", hop, low=1, high=self.n_fft // 2)
         self.localise = localise
         self._opened: OpenDetector | None = None
         self._facts: RecipeFacts | None = None
@@ -163,7 +171,8 @@ class SeparatorRecipe:
         """As `Recipe.network`.
 
         Raises:
-            SettingError: a detector of another rate.
+            SettingError: a detector of another rate, or examples of a length that it or the
+                separator cannot hear.
         """
         from sepbench.baselines.stsed.network_separator import (
             Separator,
@@ -178,6 +187,9 @@ class SeparatorRecipe:
                 f"The detector hears at {self._opened.sizes.sample_rate} Hz; give "
                 f"data.sample_rate={self._opened.sizes.sample_rate}."
             )
+        shortest, longest = self._opened.sizes.heard
+        shortest = max(shortest, self.n_fft // 2 + 1)  # both ends are reflected over half a frame
+        NetworkSettings(NAME).refuse_length(facts, shortest=shortest, longest=longest)
         self._facts = facts
         separator = Separator(
             SeparatorConfig(
@@ -257,6 +269,20 @@ def _checked_kind(kind: object) -> Kind:
     if kind == "htsat" or kind == "cnn14":
         return kind
     raise SettingError(f"network.detector={kind}; one of {', '.join(KINDS)}.")
+
+
+def _refuse_shares(sizes: DetectorSizes) -> None:
+    """Refuse heads among which the channels of a stage, each twice those before, are not shared."""
+    if sizes.kind != "htsat":
+        return
+    for stage, heads in enumerate(sizes.heads):
+        channels = sizes.embed * 2**stage
+        if channels % heads:
+            raise SettingError(
+                f"Recipe {DETECTOR}: network.heads={list(sizes.heads)} does not fit "
+                f"network.embed={sizes.embed}: stage {stage + 1} has {channels} channels for "
+                f"{heads} heads. Give numbers of heads that divide them."
+            )
 
 
 def _same_network(sizes: DetectorSizes) -> bool:

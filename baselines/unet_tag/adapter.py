@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sepbench.baselines.lassnet.adapter import LassNet
-from sepbench.baselines.small.files import SizedFile, read_sized
+from sepbench.baselines.small.files import SizedFile, read_sized, refuse_other_rate
 from sepbench.baselines.small.lassnet import LICENCE, TRAINING_DATA
 from sepbench.baselines.small.places import present, shipped
 from sepbench.harness.api import BaselineCard, Query
@@ -61,19 +61,15 @@ class UNetTag(LassNet):
 
         Raises:
             MissingWeightsError: no file given and none installed.
-            CheckpointError: it is damaged, another network's, or made for another rate.
+            CheckpointError: it is damaged, or another network's.
+            BaselineLoadError: it works at another rate.
         """
         from sepbench.baselines.lassnet.network_inference import InferenceNetwork
 
         path = self._path()
         held = read_sized(path, NETWORK)
         network = tag_network(held, str(path))
-        if network.config.sample_rate != self.card.sample_rate:
-            raise BaselineLoadError(
-                f"Baseline {self.card.name} works at {self.card.sample_rate} Hz, and {path} was "
-                f"trained at {network.config.sample_rate} Hz. Use unet-tag for 32000 Hz and "
-                "unet-tag-small for 16000 Hz."
-            )
+        refuse_other_rate(network.config.sample_rate, self.card, path)
         self._classes = held.names
         self._tags = network.to(device)
         self._network = InferenceNetwork(network.UNet).to(device)

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sepbench.baselines.small.files import SizedFile, write_sized
+from sepbench.baselines.checks import NetworkSettings
+from sepbench.baselines.small.files import SizedFile, refuse_unread_rate, write_sized
 from sepbench.harness.api.training import Placing, RecipeFacts, Task
 from sepbench.harness.errors import SettingError
 
@@ -29,16 +30,18 @@ class UNetTagRecipe:
     task: Task = "separate"
 
     def __init__(self, *, widths: Sequence[int], condition: int, n_fft: int) -> None:
-        self.widths = tuple(widths)
-        self.condition = condition
-        self.n_fft = n_fft
+        given = NetworkSettings(NAME)
+        self.widths = given.sizes("widths", widths)
+        self.condition = given.whole_number("condition", condition, low=1, high=4096)
+        self.n_fft = given.frame(n_fft, widths=self.widths, multiple=2 ** (len(self.widths) + 2))
         self._classes: tuple[str, ...] = ()
 
     def network(self, facts: RecipeFacts) -> nn.Module:
         """As `Recipe.network`.
 
         Raises:
-            SettingError: clips without a class.
+            SettingError: clips without a class, a rate that no baseline works at, or examples
+                shorter than half a frame.
         """
         from sepbench.baselines.lassnet.network import NetworkConfig
         from sepbench.baselines.unet_tag.network import UNetTagNetwork
@@ -49,6 +52,7 @@ class UNetTagRecipe:
                 f"Recipe unet-tag is asked with classes, and {'some' if facts.classes else 'all'} "
                 "clips have none. Give a dataset with labels, or data.labels=[…] that they have."
             )
+        refuse_unread_rate(NAME, facts.sample_rate)
         self._classes = facts.classes
         config = NetworkConfig(
             widths=self.widths,
@@ -56,6 +60,7 @@ class UNetTagRecipe:
             sample_rate=facts.sample_rate,
             n_fft=self.n_fft,
         )
+        NetworkSettings(NAME).refuse_length(facts, shortest=config.min_samples)
         return UNetTagTraining(UNetTagNetwork(len(facts.classes), config))
 
     def placing(self, network: nn.Module) -> Placing | None:

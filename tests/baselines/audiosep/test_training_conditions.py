@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
 
 from sepbench.baselines.audiosep.network import NetworkConfig, ResUNet30
 from sepbench.baselines.audiosep.network_training import AudioSepTraining
-from sepbench.harness.api.training import TrainingBatch
+from sepbench.baselines.audiosep.recipe import AudioSepRecipe
+from sepbench.baselines.small.contrastive_recipe import sized_pair
+from sepbench.baselines.small.files import write_sized
+from sepbench.baselines.small.network_contrastive import ContrastivePair, PairConfig
+from sepbench.baselines.small.words import Vocabulary
+from sepbench.harness.api.training import RecipeFacts, TrainingBatch
+from sepbench.harness.errors import SettingError
 
 ROWS, LENGTH, D = 400, 512, 3
 TEXT, SOUND, VECTOR = torch.eye(D)
@@ -87,3 +94,45 @@ def test_validation_asks_in_one_way(
     text_ratio: float, vector_ratio: float, way: torch.Tensor
 ) -> None:
     torch.testing.assert_close(asked(text_ratio, vector_ratio, training=False), way)
+
+
+def test_texts_that_a_pair_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    vocabulary = Vocabulary.of(["a dog barks"])
+    pair = ContrastivePair(
+        PairConfig(
+            condition=4,
+            widths=(4,),
+            vocabulary=len(vocabulary),
+            text_width=16,
+            text_layers=1,
+            sample_rate=16_000,
+        )
+    )
+    pair.initialise()
+    file = write_sized(tmp_path / "contrastive.safetensors", sized_pair(pair, vocabulary, {}))
+
+    def begin(text_ratio: float) -> torch.nn.Module:
+        recipe = AudioSepRecipe(
+            widths=[4, 8],
+            n_fft=128,
+            hop=64,
+            encoder="contrastive",
+            encoder_checkpoint=str(file),
+            tokenizer=None,
+            text_ratio=text_ratio,
+            vector_ratio=0.0,
+        )
+        return recipe.network(
+            RecipeFacts(
+                classes=(),
+                labelled=False,
+                texts=("a dog", "rain falls", "thunder"),
+                vector=0,
+                sample_rate=16_000,
+                segment=16_000,
+            )
+        )
+
+    with pytest.raises(SettingError, match=r"knows no word of 2 of 3 texts, 'rain falls' among"):
+        begin(0.5)
+    assert isinstance(begin(0.0), AudioSepTraining)

@@ -16,6 +16,7 @@ from sepbench.baselines.encoders.log_mel import PANNS
 from sepbench.baselines.lassnet import layout as lassnet_layout
 from sepbench.baselines.lassnet.network import LassNetwork
 from sepbench.baselines.lassnet.network_training import published_state as lassnet_state
+from sepbench.baselines.small.encoders import ContrastiveAudio, ContrastiveText
 from sepbench.baselines.stsed.layout import read_state, separator_of
 from sepbench.baselines.stsed.network_sed import DetectorConfig, build_detector
 from sepbench.baselines.stsed.network_separator import Separator
@@ -121,7 +122,10 @@ def test_unet_tag_small_asked_with_labels(tmp_path: Path) -> None:
     assert compare(model, trainee, [Query(label=name) for name in CLASSES]) < 1e-4
     with pytest.raises(QueryError, match=r"does not know the class 'rains'\. Did you mean 'rain'"):
         model.condition([Query(label="rains")])
-    with pytest.raises(BaselineLoadError, match=r"works at 32000 Hz.*trained at 16000 Hz"):
+    with pytest.raises(
+        BaselineLoadError,
+        match=r"unet-tag works at 32000 Hz.*trained at 16000 Hz\..*…-small read networks of 16000",
+    ):
         load_baseline("unet-tag", checkpoint=str(file))
 
 
@@ -206,6 +210,44 @@ def test_audiosep_own_and_its_encoders_hear_at_32_khz(tmp_path: Path) -> None:
     assert float((condition - expected).abs().max()) < 1e-5
     with pytest.raises(BaselineLoadError, match="audiosep-small works at 16000 Hz"):
         load_baseline("audiosep-small", checkpoint=str(file))
+
+
+def test_the_encoders_of_a_pair_speak_of_themselves(tmp_path: Path) -> None:
+    pair = written(smoke_settings("contrastive"), tmp_path / "pair", rate=32_000)[1]
+
+    with pytest.raises(
+        BaselineLoadError,
+        match=r"^Encoder contrastive-audio works at 16000 Hz.*with data\.sample_rate=16000\.$",
+    ):
+        ContrastiveAudio(checkpoint=str(pair)).load("cpu")
+    with pytest.raises(
+        MissingWeightsError,
+        match=r"^Encoder contrastive-text: there is no none\. Train it with: bench train "
+        r"contrastive-small, then give encoders\.contrastive-text\.checkpoint=FILE",
+    ):
+        ContrastiveText(checkpoint="none").load("cpu")
+
+
+@pytest.mark.parametrize("recipe", ["lassnet", "unet-tag", "contrastive", "stsed-sed"])
+def test_a_rate_that_no_baseline_works_at_is_refused_before_the_training(recipe: str) -> None:
+    opened = open_recipe(smoke_settings(recipe))
+
+    with pytest.raises(SettingError, match=r"data\.sample_rate=44100.*16000 or 32000"):
+        opened.network(facts(44_100))
+
+
+def test_separators_take_the_rate_of_what_they_are_asked_through(
+    tmp_path: Path, pair: Path, detector: Path
+) -> None:
+    asked = {
+        "audiosep": {"network.encoder_checkpoint": str(pair)},
+        "stsed": {"network.detector_checkpoint": str(detector), "network.detector": "cnn14"},
+    }
+
+    for recipe, named in asked.items():
+        opened = open_recipe(with_changes(smoke_settings(recipe), named))
+        with pytest.raises(SettingError, match=r"hears at 16000 Hz; give data\.sample_rate=16000"):
+            opened.network(facts(44_100))
 
 
 def test_a_separator_goes_with_its_own_detector(
