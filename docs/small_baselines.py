@@ -24,6 +24,7 @@ import pandas as pd
 from safetensors import safe_open
 
 import sepbench.harness as sb
+from sepbench.harness.paired import holm
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt  # after the choice of what draws
@@ -158,9 +159,17 @@ def trainings() -> str:
                 minutes(made),
                 f"{made['best']['step']:.0f}",
                 reached(made),
+                code(made),
             )
         )
-    return table(("Recipe", "Seed", "Steps", "Time", "Best at step", "There, on fold 3"), rows)
+    head = ("Recipe", "Seed", "Steps", "Time", "Best at step", "There, on fold 3", "Code")
+    return table(head, rows)
+
+
+def code(made: Mapping[str, Any]) -> str:
+    """The commit that a training was made with, and whether it was all."""
+    by = made["made_with"]
+    return by["commit"][:7] + (" and changes" if by["dirty"] else "")
 
 
 def made_by(made: Mapping[str, Any]) -> str:
@@ -187,21 +196,32 @@ def again() -> str:
 
 
 def goal(workspace: Path, board: pd.DataFrame) -> str:
-    """Which rows beat NMF with as many examples, and which reach the SDRi that was aimed at."""
+    """Which rows beat NMF with as many examples, and which reach the SDRi that was aimed at.
+
+    The p-values of all rows are corrected together, as those of a leaderboard are.
+    """
+    asked = {key: of for key, of in rows_of(board, RIGHT) if key[0] in SMALL}
+    verdicts: list[list[str]] = []
+    for metric in ("sdr", "si_sdr"):
+        tests = [tested(workspace, *key, metric) for key in asked]
+        corrected = holm([test.permutation for test in tests])
+        verdicts.append([verdict(*each) for each in zip(tests, corrected, strict=True)])
     rows = []
-    for (model, query), of in rows_of(board, RIGHT):
-        if model not in SMALL:
-            continue
+    for key, of, *found in zip(asked, asked.values(), *verdicts, strict=True):
         sdri: Any = of.loc["sdri"]
-        tests = [tested(workspace, model, query, metric) for metric in ("sdr", "si_sdr")]
-        verdicts = [
-            "no" if test.mean <= 0 else ("yes" if test.permutation < LEVEL else "not by the test")
-            for test in tests
-        ]
         reaches = "yes" if sdri["value"] >= GOAL_DB else f"no, {sdri['value']:.2f} dB"
-        rows.append((model, query, reaches, *verdicts))
+        rows.append((*key, reaches, *found))
     head = ("Model", "Query", "SDRi of 5 dB", "beats NMF in SDR", "in SI-SDR")
     return table(head, rows)
+
+
+def verdict(test: Any, corrected: float) -> str:
+    """What a test says of a row, by its own p-value and by the corrected one."""
+    if test.mean <= 0:
+        return "no"
+    if corrected < LEVEL:
+        return "yes"
+    return "alone only" if test.permutation < LEVEL else "not by the test"
 
 
 def minutes(made: Mapping[str, Any]) -> str:
