@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sepbench.harness.run.smoke import SMOKE
+from sepbench.harness.errors import SettingError
 from sepbench.harness.training.curve import read_curve
 
 pytestmark = pytest.mark.slow  # each process takes seconds to begin
@@ -92,7 +93,7 @@ def test_fewer_held_out_mixtures_than_processes_are_refused_before_the_training(
 
     done = train(tmp_path, *settings)
 
-    assert done.returncode == 1
+    assert done.returncode == SettingError.exit_code
     assert "Traceback" not in done.stderr
     assert "validation_items=1" in done.stderr
     assert "devices=2" in done.stderr
