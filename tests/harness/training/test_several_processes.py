@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sepbench.harness.run.smoke import SMOKE
 from sepbench.harness.errors import SettingError
+from sepbench.harness.run.smoke import SMOKE
 from sepbench.harness.training.curve import read_curve
 
 pytestmark = pytest.mark.slow  # each process takes seconds to begin
