@@ -24,7 +24,7 @@ from sepbench.harness.errors import (
 from sepbench.harness.run.catalogs import RECIPES
 from sepbench.harness.run.corpora import open_dataset
 from sepbench.harness.run.provenance import provenance
-from sepbench.harness.training.claiming import claim, clips_digest
+from sepbench.harness.training.claiming import claim
 from sepbench.harness.training.clips import TrainingClips, choose_clips
 from sepbench.harness.training.examples import Examples, placed
 from sepbench.harness.training.loop import Trained, check_devices, train
@@ -90,7 +90,7 @@ def run_training(
             "data.order=shuffled, or a dataset with labels."
         )
     vectors = _vectors(settings, clips)
-    claim(folder, settings, clips)
+    claimed = claim(folder, settings, clips)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         trainee = recipe.network(_facts(settings, clips, vectors))
@@ -111,7 +111,7 @@ def run_training(
         each.refuse_lonely()
     placing = recipe.placing(trainee)
     if placing is not None:
-        begins = find_places(settings, clips_digest(clips), examples, placing, folder)
+        begins = find_places(claimed, examples, placing, folder)
         examples = {part: placed(each, begins[part]) for part, each in examples.items()}
     trained = train(
         settings,

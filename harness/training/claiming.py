@@ -29,8 +29,11 @@ def clips_digest(clips: TrainingClips) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def claim(folder: Path, settings: TrainSettings, clips: TrainingClips) -> None:
+def claim(folder: Path, settings: TrainSettings, clips: TrainingClips) -> Mapping[str, Any]:
     """Refuse to go on with another training than a folder was begun with; else write its settings.
+
+    Returns:
+        What was written: recipe, settings, digests of their files and of the clips.
 
     Raises:
         UsageError: says what differs.
@@ -66,6 +69,7 @@ def claim(folder: Path, settings: TrainSettings, clips: TrainingClips) -> None:
     draft = file.with_suffix(f".{os.getpid()}")  # several processes may claim it together
     draft.write_text(json.dumps(now, indent=2) + "\n", "utf-8")
     draft.replace(file)
+    return now
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

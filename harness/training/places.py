@@ -10,7 +10,6 @@ from typing import Any
 
 from sepbench.harness.api.training import Placing
 from sepbench.harness.training.examples import Examples, whole_clips
-from sepbench.harness.training.settings import TrainSettings
 
 PLACES_FILE = "placed.json"
 LONGEST_SECONDS = 10.0  # of a clip in which a class is looked for
@@ -20,8 +19,7 @@ Places = dict[tuple[str, int], int]  # (clip id, class) -> first sample
 
 
 def find_places(
-    settings: TrainSettings,
-    clips: str,
+    claimed: Mapping[str, Any],
     examples: Mapping[str, Examples],
     placing: Placing,
     folder: Path,
@@ -29,17 +27,15 @@ def find_places(
     """Where the clips are cut, by part. What was found is kept, also of a search that is stopped.
 
     Args:
-        settings: of the training; another network or other data look anew.
-        clips: digest of all clips.
+        claimed: what the training's folder was claimed with; another network or other data look
+            anew.
         examples: part -> its examples.
         placing: the detector's rule.
         folder: of the training.
     """
-    identity = json.loads(json.dumps(settings.identity))
     made_with = {
-        **{key: identity[key] for key in ("trainee", "data", "network")},
-        "files": dict(settings.file_digests),
-        "clips": clips,
+        **{key: claimed["settings"][key] for key in ("trainee", "data", "network")},
+        **{key: claimed[key] for key in ("files", "clips")},
     }
     file = folder / PLACES_FILE
     known = _read(file, made_with)
